@@ -1,0 +1,73 @@
+"""The mirrored decoder, with no skips, additive or concatenated skips from the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .encoder import VGG19_WIDTHS, Conv3x3, conv_names
+from .skips import Skips
+
+
+class Decoder(nn.Module):
+    """The encoder's mirror image: its convolutions in reverse, nearest upsampling in place of pooling.
+
+    Each convolution is named after the one that it mirrors, so ``conv4_1`` comes first. Joined maps enter after each
+    upsampling, where their size and channels match. For concatenation the convolution before is narrowed, so that no
+    variant has more parameters than the plain decoder.
+
+    Args:
+        widths: those of the encoder.
+        skips: what joins the decoder from the encoder.
+    """
+
+    def __init__(self, widths: Sequence[int] = VGG19_WIDTHS, skips: Skips | None = None) -> None:
+        super().__init__()
+        self.widths = tuple(widths)
+        self.skips = skips or Skips()
+        sources = 2 if self.skips.source == "both" else 1
+        channels = self.widths[-1]
+        self.names: list[str] = []
+        for block, names in reversed(list(enumerate(conv_names(len(self.widths))))):
+            for name in reversed(names[1:]):
+                self._append(name, channels, self.widths[block])
+                channels = self.widths[block]
+            width = self.widths[block - 1] if block else 3
+            if block and self.skips.join == "concat":
+                kept = width // (2 * sources)
+                self._append(names[0], channels, kept)
+                channels = kept + sources * width
+            else:
+                self._append(names[0], channels, width)
+                channels = width
+
+    def _append(self, name: str, in_channels: int, out_channels: int) -> None:
+        self.names.append(name)
+        self.add_module(name, Conv3x3(in_channels, out_channels))
+
+    def forward(self, features: Tensor, maps: Mapping[str, Sequence[Tensor]] | None = None) -> Tensor:
+        """Decode relu4_1 features.
+
+        Args:
+            features: [B, C, H, W].
+            maps: for each tap of ``skips.taps`` what :meth:`Skips.maps` makes.
+
+        Returns:
+            RGB picture [B, 3, 8 H, 8 W]; about 0..1, not clamped.
+        """
+        x = features
+        for name in self.names[:-1]:
+            x = F.relu(self.get_submodule(name)(x))
+            if name.endswith("_1"):
+                x = F.interpolate(x, scale_factor=2, mode="nearest")
+                if self.skips.join != "plain":
+                    x = self._join(x, maps[f"relu{int(name[4]) - 1}_1"])
+        return self.get_submodule(self.names[-1])(x)
+
+    def _join(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        if self.skips.join == "add":
+            return x + self.skips.strength * sum(maps)
+        return torch.cat([x, *maps], dim=1)

@@ -1,0 +1,49 @@
+"""Which device and number format to compute with."""
+
+from __future__ import annotations
+
+import torch
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class DeviceError(ValueError):
+    """A device or dtype that does not exist here was asked for."""
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device of a name; ``auto`` is CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        DeviceError: there is no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DeviceError(f"Device '{name}' cannot be used here: {reason}. Use 'auto' or 'cpu'.") from error
+    return device
+
+
+def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of convolutions; ``auto`` is bfloat16 where the device computes in it natively and float32 elsewhere.
+
+    Raises:
+        DeviceError: the name is none of auto, float32, bfloat16, float16.
+    """
+    if name == "auto":
+        return torch.bfloat16 if _has_native_bfloat16(device) else torch.float32
+    if name not in DTYPES:
+        raise DeviceError(f"'{name}' is no dtype; expected auto, {', '.join(DTYPES)}.")
+    return DTYPES[name]
+
+
+def _has_native_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

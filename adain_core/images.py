@@ -1,0 +1,112 @@
+"""Pictures between files, Pillow and tensors."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from .weights import write_atomically
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+_ALPHA_FORMATS = {"PNG", "WEBP", "TIFF"}
+_SAVE_OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
+
+
+class ImageError(ValueError):
+    """A picture cannot be read or written; the message names the file and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as tensors: ``rgb`` [1, 3, H, W] and, where the file has transparency, ``alpha`` [1, 1, H, W], both
+    0..1."""
+
+    rgb: Tensor
+    alpha: Tensor | None = None
+
+
+def read_picture(path: str | os.PathLike[str]) -> Picture:
+    """Read an image file of any mode; EXIF orientation is applied.
+
+    Raises:
+        ImageError: the file is missing, not an image, damaged, or larger than Pillow's limit for decompression bombs.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"There is no image file {path}.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                return from_pil(ImageOps.exif_transpose(file))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"{path} has too many pixels to be safe: {error}") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        reason = "it is empty" if path.stat().st_size == 0 else "it is damaged or not an image"
+        raise ImageError(f"{path} cannot be read as an image: {reason} ({error}).") from error
+
+
+def from_pil(image: Image.Image) -> Picture:
+    """A Pillow image of any mode (palette, greyscale, 16-bit, CMYK, with or without alpha) as tensors."""
+    if image.mode.startswith("I"):
+        return Picture(_tensor(np.asarray(image, dtype=np.float32) / 65535).expand(1, 3, -1, -1).clamp(0, 1))
+    if image.mode == "F":
+        return Picture(_tensor(np.asarray(image)).expand(1, 3, -1, -1).nan_to_num().clamp(0, 1))
+    if image.has_transparency_data:
+        pixels = _tensor(np.asarray(image.convert("RGBA"), dtype=np.float32) / 255)
+        return Picture(pixels[:, :3].contiguous(), pixels[:, 3:])
+    return Picture(_tensor(np.asarray(image.convert("RGB"), dtype=np.float32) / 255))
+
+
+def _tensor(pixels: np.ndarray) -> Tensor:
+    channels = pixels if pixels.ndim == 3 else pixels[:, :, None]
+    return torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1)))[None]
+
+
+def to_pil(picture: Picture) -> Image.Image:
+    """A picture as an 8-bit Pillow image, RGB or RGBA."""
+    channels = picture.rgb if picture.alpha is None else torch.cat([picture.rgb, picture.alpha.to(picture.rgb)], dim=1)
+    pixels = channels[0].detach().float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(pixels)
+
+
+def write_picture(picture: Picture, path: str | os.PathLike[str]) -> None:
+    """Write an image file, atomically; alpha is kept in the formats that have it (PNG, WebP, TIFF).
+
+    Raises:
+        ImageError: the suffix is no image format, or there is no room or right to write; nothing half-written is left.
+    """
+    path = Path(path)
+    format_name = Image.registered_extensions().get(path.suffix.lower())
+    if format_name not in Image.SAVE:
+        raise ImageError(f"'{path.name}' has no known image suffix; use one of {', '.join(IMAGE_SUFFIXES)}.")
+    image = to_pil(picture if format_name in _ALPHA_FORMATS else Picture(picture.rgb))
+    buffer = io.BytesIO()
+    image.save(buffer, format_name, **_SAVE_OPTIONS.get(format_name, {}))
+    try:
+        write_atomically(path, buffer.getvalue())
+    except OSError as error:
+        raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize [B, C, H, W] to (H, W), antialiased, keeping 0..1."""
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    return F.interpolate(image.float(), size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+
+
+def scale_short_side(image: Tensor, short_side: int) -> Tensor:
+    """Resize [B, C, H, W] so that its short side has this many pixels and its shape stays."""
+    height, width = image.shape[-2:]
+    scale = short_side / min(height, width)
+    return resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))

@@ -1,0 +1,278 @@
+"""Weights files: what they say of themselves, how they are read, written and found.
+
+Every file is a .safetensors with metadata: the format's version, the kind (encoder, decoder or model), the *space*
+that its features belong to, the widths, the kind of skips, the licence and a summary of the training. Encoders and
+decoders fit together if and only if their spaces are equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from .convert import decoder_from_sequential, encoder_from_sequential, is_sequential_decoder, is_sequential_encoder
+from .decoder import Decoder
+from .encoder import Encoder
+from .skips import Skips
+
+EMBEDDED = Path(__file__).parent / "embedded"
+FORMAT = "adain-1"
+VGG19_NORMALISED = "vgg19-normalised"
+VGG19_TORCHVISION = "vgg19-torchvision"
+
+# First hex digits of the hash over the colour map and conv1_1 of encoders that everyone knows.
+_WELL_KNOWN = {"a9c20179": VGG19_NORMALISED}
+_HASHED_SPACE = re.compile(r".+-([0-9a-f]{8})")
+_MAX_WIDTH = 4096
+
+Network = TypeVar("Network", Encoder, Decoder)
+
+
+class WeightsError(ValueError):
+    """A weights file cannot be found, read or used; the message says which, why and what would fit."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One weights file in memory: an encoder, a decoder or both, in float32."""
+
+    space: str
+    encoder: Encoder | None = None
+    decoder: Decoder | None = None
+    info: dict[str, str] = field(default_factory=dict)
+    path: Path | None = None
+
+    @property
+    def kind(self) -> str:
+        return "model" if self.encoder and self.decoder else "encoder" if self.encoder else "decoder"
+
+
+def space_of(name: str, encoder: Encoder) -> str:
+    """The space of an encoder: a well-known name, or ``<name>-<first 8 hex digits of the SHA-256 of its tensors>``.
+
+    The hash runs over the tensors in half precision, in the order of their names.
+    """
+    state = encoder.state_dict()
+    known = _digest({key: state[key] for key in state if key.startswith(("colour.", "conv1_1."))})
+    return _WELL_KNOWN.get(known) or f"{name}-{_digest(state)}"
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(tensors[key].detach().cpu().half().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
+def load_weights(path: str | os.PathLike[str]) -> Weights:
+    """Read a weights file of this package, or a pytorch-AdaIN network that someone saved as .safetensors.
+
+    Raises:
+        WeightsError: the file is missing, damaged, of an unknown layout, or its tensors are not those that its
+            metadata announces.
+    """
+    path = Path(path)
+    metadata, tensors = _read(path)
+    if is_sequential_encoder(tensors):
+        encoder = _build(Encoder(), encoder_from_sequential(tensors), path)
+        return Weights(space_of(path.stem, encoder), encoder=encoder, path=path)
+    if is_sequential_decoder(tensors):
+        return Weights(VGG19_NORMALISED, decoder=_build(Decoder(), decoder_from_sequential(tensors), path), path=path)
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path} is not a weights file of this package (no '{FORMAT}' in its metadata); see the command 'convert'."
+        )
+    return _from_metadata(path, metadata, tensors)
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a readable .safetensors file: {error}.") from error
+
+
+def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Weights:
+    kind, space = metadata.get("kind"), metadata.get("space", "")
+    if kind not in ("model", "encoder", "decoder"):
+        raise WeightsError(f"{path} holds a {kind or 'thing of no kind'}, not an encoder, a decoder or a model.")
+    try:
+        widths = [int(width) for width in metadata["widths"].split(",")]
+        skips = Skips.parse(metadata.get("decoder", "plain"), float(metadata.get("skip_strength", "1")))
+        if not (4 <= len(widths) <= 5 and all(0 < width <= _MAX_WIDTH for width in widths)):
+            raise ValueError(f"widths {widths}")
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{path} has damaged metadata: {error}.") from error
+    weights = Weights(space, info=dict(metadata), path=path)
+    parts = {"encoder": "encoder.", "decoder": "decoder."} if kind == "model" else {kind: ""}
+    for part, prefix in parts.items():
+        state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        with torch.device("meta"):
+            module = Encoder(widths) if part == "encoder" else Decoder(widths[:4], skips)
+        weights = replace(weights, **{part: _build(module, state, path)})
+    hashed = _HASHED_SPACE.fullmatch(space)
+    if weights.encoder and hashed and _digest(weights.encoder.state_dict()) != hashed[1]:
+        raise WeightsError(f"{path} is damaged or was changed: its encoder is not that of its space {space}.")
+    return weights
+
+
+def _build(module: Network, state: Mapping[str, Tensor], path: Path) -> Network:
+    """Give a module its weights in float32; nothing is allocated before the shapes are known to fit."""
+    expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in state.items()}
+    for key in sorted(expected.keys() | found.keys()):
+        if expected.get(key) != found.get(key):
+            raise WeightsError(f"{path}: '{key}' has the shape {found.get(key)}, expected {expected.get(key)}.")
+    if not all(torch.isfinite(value).all() for value in state.values()):
+        raise WeightsError(f"{path} holds numbers that are not finite.")
+    module.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
+    return module.eval().requires_grad_(False)
+
+
+def save_weights(weights: Weights, path: str | os.PathLike[str], dtype: torch.dtype = torch.float16) -> None:
+    """Write a weights file, atomically. ``weights.info`` may hold license, origin and training.
+
+    Raises:
+        OSError: there is no room or no right to write; nothing half-written is left.
+    """
+    modules = {"encoder": weights.encoder, "decoder": weights.decoder}
+    present = {part: module for part, module in modules.items() if module}
+    prefix = len(present) == 2
+    tensors = {
+        f"{part}.{key}" if prefix else key: value.detach().cpu().to(dtype).contiguous()
+        for part, module in present.items()
+        for key, value in module.state_dict().items()
+    }
+    module = weights.encoder or weights.decoder
+    metadata = {**weights.info, "format": FORMAT, "kind": weights.kind, "space": weights.space}
+    metadata["widths"] = ",".join(map(str, module.widths))
+    if weights.decoder:
+        metadata["decoder"] = str(weights.decoder.skips)
+        metadata["skip_strength"] = str(weights.decoder.skips.strength)
+    write_atomically(Path(path), save(tensors, metadata))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that its name holds either the old content or all of the new.
+
+    Raises:
+        OSError: there is no room or no right to write.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def embedded_models() -> list[str]:
+    """Names of the weights files that the package brings along."""
+    return sorted(path.stem for path in EMBEDDED.glob("*.safetensors"))
+
+
+def training_summary(info: Mapping[str, str]) -> dict[str, object]:
+    """What a weights file says of its training; empty if it says nothing."""
+    return json.loads(info.get("training", "{}"))
+
+
+def load_model(model: str | os.PathLike[str] = "lite", decoder: str | os.PathLike[str] | None = None) -> Weights:
+    """An encoder and a decoder that fit together.
+
+    Args:
+        model: the name of an embedded model, a .safetensors file, or a folder that holds an encoder and a decoder. A
+            decoder alone brings the encoder of its space.
+        decoder: another decoder for the model's encoder: a name or a file.
+
+    Raises:
+        WeightsError: something is not found, or the spaces differ.
+    """
+    path = resolve(model)
+    weights = _load_folder(path) if path.is_dir() else load_weights(path)
+    if decoder is not None:
+        other = load_weights(resolve(decoder))
+        if other.decoder is None:
+            raise WeightsError(f"{other.path} holds no decoder.")
+        _check_same_space(weights, other)
+        weights = replace(weights, decoder=other.decoder, info={**weights.info, **other.info})
+    if weights.decoder is None:
+        raise WeightsError(f"{path} holds no decoder; name one for the space {weights.space}.")
+    if weights.encoder is None:
+        weights = replace(weights, encoder=find_encoder(weights.space, [path if path.is_dir() else path.parent]))
+    return weights
+
+
+def _load_folder(folder: Path) -> Weights:
+    """The one encoder and the one decoder of a folder."""
+    found = [load_weights(path) for path in sorted(folder.glob("*.safetensors"))]
+    encoders, decoders = [w for w in found if w.encoder], [w for w in found if w.decoder]
+    if len(encoders) != 1 or len(decoders) != 1:
+        raise WeightsError(
+            f"{folder} holds {len(encoders)} encoders and {len(decoders)} decoders; expected one of each, or name a file"
+            " in it."
+        )
+    _check_same_space(encoders[0], decoders[0])
+    return replace(decoders[0], encoder=encoders[0].encoder)
+
+
+def _check_same_space(encoder: Weights, decoder: Weights) -> None:
+    if encoder.space != decoder.space:
+        raise WeightsError(
+            f"{decoder.path} decodes the space {decoder.space}, but {encoder.path} is in the space {encoder.space};"
+            f" use a decoder for {encoder.space}, or the encoder of {decoder.space}."
+        )
+
+
+def resolve(name: str | os.PathLike[str]) -> Path:
+    """The file or folder of a model: an existing path, or the name of an embedded file.
+
+    Raises:
+        WeightsError: there is no such thing; the message lists the names that exist.
+    """
+    embedded = EMBEDDED / f"{name}.safetensors"
+    if str(name) in embedded_models():
+        return embedded
+    path = Path(name)
+    if not path.exists():
+        raise WeightsError(
+            f"There is no model '{name}': it is no file or folder, and the embedded models are"
+            f" {', '.join(embedded_models())}."
+        )
+    return path
+
+
+def find_encoder(space: str, folders: Iterable[Path]) -> Encoder:
+    """The encoder of a space among the weights files of some folders and the embedded ones.
+
+    Raises:
+        WeightsError: none of the files holds it.
+    """
+    for folder in (*folders, EMBEDDED):
+        for path in sorted(folder.glob("*.safetensors")):
+            try:
+                weights = load_weights(path)
+            except WeightsError:
+                continue
+            if weights.encoder and weights.space == space:
+                return weights.encoder
+    raise WeightsError(f"No encoder of the space {space} was found; put its .safetensors file beside the decoder.")

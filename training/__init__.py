@@ -1,0 +1,1 @@
+"""Training of encoders and decoders, and the report's experiments. See ``python -m training.fit --help``."""

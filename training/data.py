@@ -1,0 +1,142 @@
+"""Random crops of the images of a folder, reproducible and resumable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.utils.data import Dataset
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+class DataError(Exception):
+    """The training images cannot be used; the message says what is wrong and what to do."""
+
+
+def find_images(folder: Path) -> list[Path]:
+    """All images below a folder, sorted by path.
+
+    Raises:
+        DataError: the folder does not exist or holds no image.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder of training images.")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        raise DataError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    return paths
+
+
+class RandomCrops(Dataset):
+    """An endless sequence of random square crops, where crop i is a pure function of (seed, i).
+
+    Nothing but i has to be remembered to go on after a break, and several processes share the sequence by its numbers.
+
+    Args:
+        folder: searched recursively.
+        crop: side of a crop in pixels.
+        size: short side, in pixels, that an image is brought to before the crop; a pair (smallest, largest) draws it
+            log-uniformly. It is never below ``crop``.
+        seed: of order, sizes, places and flips.
+        pool: number of different crops, after which they come again in another order; 0 means no end of new ones.
+        cache_bytes: decoded images are kept in memory up to this many bytes.
+    """
+
+    def __init__(
+        self, folder: Path, crop: int, size: int | tuple[int, int], seed: int, pool: int = 0, cache_bytes: int = 0
+    ) -> None:
+        self.paths = find_images(folder)
+        self.folder = folder
+        self.crop = crop
+        self.sizes = (size, size) if isinstance(size, int) else tuple(size)
+        self.seed = seed
+        self.pool = pool
+        self.cache_bytes = cache_bytes
+        self.unreadable = torch.zeros(len(self.paths), dtype=torch.bool).share_memory_()
+        self._cache: dict[int, Image.Image] = {}
+        self._orders: dict[int, tuple[int, Tensor]] = {}
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int, int]:
+        """The i-th crop of the sequence: uint8 [3, crop, crop], the crop's own number, the number of its image."""
+        number = self._shuffled(i, self.pool) if self.pool else i
+        image, index = self._readable_image(number)
+        return self._cut(image, np.random.default_rng((self.seed, number))), number, index
+
+    def _readable_image(self, number: int) -> tuple[Image.Image, int]:
+        for attempt in range(len(self.paths)):
+            index = (self._shuffled(number, len(self.paths)) + attempt) % len(self.paths)
+            if self.unreadable[index]:
+                continue
+            try:
+                return self._load(index), index
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+                self.unreadable[index] = True
+        raise DataError(f"None of the {len(self.paths)} images in {self.folder} can be read.")
+
+    def _load(self, index: int) -> Image.Image:
+        if index in self._cache:
+            return self._cache[index]
+        with Image.open(self.paths[index]) as file:
+            image = ImageOps.exif_transpose(file).convert("RGB")
+        # Nothing larger than the largest short side is ever used: shrink once, here.
+        scale = max(self.sizes[1], self.crop) / min(image.size)
+        if scale < 1:
+            image = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
+        size = image.width * image.height * 3
+        if self.cache_bytes >= size:
+            self.cache_bytes -= size
+            self._cache[index] = image
+        return image
+
+    def _cut(self, image: Image.Image, rng: np.random.Generator) -> Tensor:
+        low, high = self.sizes
+        short = max(self.crop, math.exp(rng.uniform(math.log(low), math.log(high))))
+        side = self.crop * min(image.size) / short
+        left, top = (rng.uniform(0, max(0.0, length - side)) for length in image.size)
+        box = (left, top, min(left + side, image.width), min(top + side, image.height))
+        crop = image.resize((self.crop, self.crop), Image.Resampling.BICUBIC, box=box)
+        pixels = np.asarray(crop)
+        if rng.random() < 0.5:
+            pixels = pixels[:, ::-1]
+        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+
+    def _shuffled(self, i: int, length: int) -> int:
+        """Entry i of an endless sequence of shuffled rounds through range(length)."""
+        turn, place = divmod(i, length)
+        if self._orders.get(length, (None,))[0] != turn:
+            generator = torch.Generator().manual_seed(hash((self.seed, length, turn)) % 2**63)
+            self._orders[length] = turn, torch.randperm(length, generator=generator)
+        return int(self._orders[length][1][place])
+
+
+class Pairs(Dataset):
+    """Content and style crops side by side: entry i holds crop i of each."""
+
+    def __init__(self, content: RandomCrops, style: RandomCrops) -> None:
+        self.content = content
+        self.style = style
+
+    def __getitem__(self, i: int) -> tuple[tuple[Tensor, int, int], tuple[Tensor, int, int]]:
+        return self.content[i], self.style[i]
+
+
+class Numbers(torch.utils.data.Sampler[int]):
+    """The numbers that one process draws: from ``first`` on, ``count`` of them, one of ``ranks`` equal parts of each
+    batch."""
+
+    def __init__(self, first: int, count: int, batch: int, rank: int = 0, ranks: int = 1) -> None:
+        self.first, self.count, self.batch, self.rank, self.ranks = first, count, batch, rank, ranks
+
+    def __iter__(self) -> Iterator[int]:
+        part = self.batch // self.ranks
+        for start in range(self.first, self.first + self.count, self.batch):
+            yield from range(start + self.rank * part, start + (self.rank + 1) * part)
+
+    def __len__(self) -> int:
+        return self.count // self.ranks

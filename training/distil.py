@@ -1,0 +1,125 @@
+"""Warm start for a small encoder and decoder: learn from the features and pictures of a large pair.
+
+    python -m training.distil --content DIR --style DIR --teacher-encoder FILE --teacher-decoder FILE --out FILE
+
+Three losses, all without a loss network in the backward pass: the two deep encoder taps, through 1x1 heads that exist
+only here, predict the teacher's taps (relative squared error); the decoder inverts the encoder (L1); and AdaIN of the
+pair gives the teacher's AdaIN picture (L1). A decoder that can already invert its encoder does not collapse to a few
+colours when training.fit switches on the style loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from adain_core.decoder import Decoder
+from adain_core.encoder import DEEPEST_TAP, STYLE_TAPS, VGG19_WIDTHS, Encoder
+from adain_core.normalize import adaptive_instance_norm, mean_std
+from adain_core.weights import Weights, load_weights, save_weights, space_of
+
+from .data import Numbers, Pairs, RandomCrops
+
+DISTILLED = STYLE_TAPS[2:]
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--content", type=Path, required=True)
+    parser.add_argument("--style", type=Path, required=True)
+    parser.add_argument("--teacher-encoder", type=Path, required=True)
+    parser.add_argument("--teacher-decoder", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--widths", type=int, nargs=4, default=(32, 64, 112, 192))
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--crop", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def stylise(encoder: Encoder, decoder: Decoder, features: Tensor) -> Tensor:
+    """The decoded AdaIN of the two halves of a batch of features: first the contents, then the styles."""
+    content, style = features.chunk(2)
+    return decoder(adaptive_instance_norm(content, *mean_std(style)))
+
+
+def initialise(network: Encoder | Decoder) -> None:
+    """Start from He's initialisation, which keeps the scale of activations through ReLUs, around a grey picture."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            last = isinstance(network, Decoder) and name == "conv1_1"
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear" if last else "relu")
+            nn.init.constant_(module.bias, 0.5 if last else 0.0)
+    if isinstance(network, Encoder):
+        network.colour.weight.copy_(4 * torch.eye(3))
+        network.colour.bias.fill_(-2)
+
+
+def main() -> None:
+    args = parse_arguments()
+    torch.manual_seed(args.seed)
+    nhwc = torch.channels_last
+    teacher_encoder = load_weights(args.teacher_encoder).encoder.to(memory_format=nhwc, dtype=torch.bfloat16)
+    teacher_decoder = load_weights(args.teacher_decoder).decoder.to(memory_format=nhwc, dtype=torch.bfloat16)
+
+    encoder, decoder = Encoder(args.widths).to(memory_format=nhwc), Decoder(args.widths).to(memory_format=nhwc)
+    initialise(encoder)
+    initialise(decoder)
+    width_pairs = dict(zip(STYLE_TAPS, zip(args.widths, VGG19_WIDTHS, strict=True), strict=True))
+    heads = nn.ModuleDict({tap: nn.Conv2d(*width_pairs[tap], kernel_size=1) for tap in DISTILLED})
+    parameters = [p for module in (encoder, decoder, heads) for p in module.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=args.lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.steps, pct_start=0.05)
+
+    sizes = (args.crop * 5 // 4, args.crop * 9 // 4)
+    content = RandomCrops(args.content, args.crop, sizes, seed=args.seed, cache_bytes=2**30)
+    style = RandomCrops(args.style, args.crop, sizes, seed=args.seed + 1, cache_bytes=2**30)
+    numbers = Numbers(0, args.steps * args.batch, args.batch)
+    loader = DataLoader(Pairs(content, style), args.batch, sampler=numbers, num_workers=1)
+
+    start = time.monotonic()
+    for step, ((content_crops, *_), (style_crops, *_)) in enumerate(loader, start=1):
+        images = torch.cat([content_crops, style_crops]).float().div(255).contiguous(memory_format=nhwc)
+        with torch.no_grad():
+            teacher = teacher_encoder(images.bfloat16(), DISTILLED)
+            picture = stylise(teacher_encoder, teacher_decoder, teacher[DEEPEST_TAP]).float().clamp(0, 1)
+        with torch.autocast("cpu", torch.bfloat16):
+            features = encoder(images, DISTILLED)
+            inverted = decoder(features[DEEPEST_TAP][: args.batch])
+            styled = stylise(encoder, decoder, features[DEEPEST_TAP])
+            predicted = {tap: heads[tap](features[tap]) for tap in DISTILLED}
+        distances = {
+            tap: (predicted[tap].float() - teacher[tap].float()).square().mean() / teacher[tap].float().var()
+            for tap in DISTILLED
+        }
+        inversion = (inverted.float() - images[: args.batch]).abs().mean()
+        imitation = (styled.float() - picture).abs().mean()
+        loss = 0.5 * sum(distances.values()) + 5 * inversion + 5 * imitation
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        if not math.isfinite(loss.item()):
+            raise SystemExit(f"The loss is {loss.item()} at step {step}: try a smaller --lr.")
+        if step % 50 == 0 or step == args.steps:
+            taps = " ".join(f"{tap} {value.item():.3f}" for tap, value in distances.items())
+            print(
+                f"step {step} inversion {inversion.item():.4f} imitation {imitation.item():.4f} {taps}"
+                f" {(time.monotonic() - start) / step:.2f} s/step",
+                flush=True,
+            )
+        if step % 200 == 0 or step == args.steps:
+            save_weights(Weights(space_of(args.out.stem, encoder), encoder, decoder), args.out)
+
+
+if __name__ == "__main__":
+    main()
