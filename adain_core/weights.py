@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from torch import Tensor
 from .convert import decoder_from_sequential, encoder_from_sequential, is_sequential_decoder, is_sequential_encoder
 from .decoder import Decoder
 from .encoder import Encoder
+from .files import write_atomically
 from .skips import Skips
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -168,24 +168,6 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], dtype: torch.dt
     write_atomically(Path(path), save(tensors, metadata))
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that its name holds either the old content or all of the new.
-
-    Raises:
-        OSError: there is no room or no right to write.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def embedded_models() -> list[str]:
     """Names of the weights files that the package brings along."""
     return sorted(path.stem for path in EMBEDDED.glob("*.safetensors"))
@@ -255,8 +237,7 @@ def resolve(name: str | os.PathLike[str]) -> Path:
     path = Path(name)
     if not path.exists():
         raise WeightsError(
-            f"There is no model '{name}': it is no file or folder, and the embedded models are"
-            f" {', '.join(embedded_models())}."
+            f"There is no model '{name}': it is no file or folder. The embedded models are {', '.join(embedded_models())}."
         )
     return path
 

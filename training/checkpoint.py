@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from adain_core.weights import write_atomically
+from adain_core.files import write_atomically
 
 from .recipe import RecipeError
 
