@@ -1,16 +1,67 @@
-"""Content and style losses: shared by the nodes, the command line and training."""
+"""How far a result is from its content and its style: shared by the nodes, the command line and training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from .normalize import mean_std
+from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
+from .normalize import adaptive_instance_norm, mean_std
 from .stats import StyleStats
 
 Convention = Literal["mse", "euclidean"]
+
+_LUMA = (0.299, 0.587, 0.114)
+_SSIM_WINDOW = 11
+_SSIM_SIGMA = 1.5
+_SSIM_C1 = 0.01**2
+_SSIM_C2 = 0.03**2
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a loss network says of a result.
+
+    Args:
+        content: content loss, from the AdaIN target of the loss network.
+        style: style loss of each tap.
+        ssim: structural similarity of the luminances of content and result, -1..1.
+    """
+
+    content: float
+    style: dict[str, float]
+    ssim: float
+
+    @property
+    def total_style(self) -> float:
+        """The style loss: the sum over the taps."""
+        return sum(self.style.values())
+
+
+def measure(
+    loss_network: Encoder, result: Tensor, content: Tensor, content_features: Tensor, style: StyleStats
+) -> Measures:
+    """Content loss, style loss (mse convention, float32) and SSIM of results, averaged over the batch.
+
+    Args:
+        loss_network: in whose features to measure.
+        result: pictures [B, 3, H, W] in 0..1, H and W at least 16.
+        content: the content pictures, of the same shape.
+        content_features: the loss network's relu4_1 of the content, [B, C, H / 8, W / 8].
+        style: the loss network's statistics of the style at all taps, for one picture or B.
+    """
+    target = adaptive_instance_norm(content_features, style.mean[DEEPEST_TAP], style.std[DEEPEST_TAP])
+    features = loss_network(result, STYLE_TAPS)
+    return Measures(
+        content=content_loss(features[DEEPEST_TAP], target).item(),
+        style={tap: loss.item() for tap, loss in style_losses(features, style).items()},
+        ssim=ssim(result, content).mean().item(),
+    )
 
 
 def distance(a: Tensor, b: Tensor, convention: Convention = "mse") -> Tensor:
@@ -64,3 +115,35 @@ def total_variation(picture: Tensor) -> Tensor:
     rows = (picture[:, :, 1:] - picture[:, :, :-1]).abs().mean()
     columns = (picture[:, :, :, 1:] - picture[:, :, :, :-1]).abs().mean()
     return rows + columns
+
+
+def luminance(picture: Tensor) -> Tensor:
+    """Luma of RGB pictures [B, 3, H, W] as [B, 1, H, W] (ITU-R BT.601)."""
+    weights = torch.tensor(_LUMA, dtype=picture.dtype, device=picture.device)
+    return torch.einsum("bchw,c->bhw", picture, weights)[:, None]
+
+
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Structural similarity of the luminances of pictures [B, 3, H, W] in 0..1, H and W at least 11: one number for
+    each pair, [B], 1 for equal pictures (Wang et al. 2004: Gaussian window of 11 pixels, sigma 1.5)."""
+    offsets = torch.arange(_SSIM_WINDOW, device=a.device) - _SSIM_WINDOW // 2
+    window = torch.exp(-offsets.float().square() / (2 * _SSIM_SIGMA**2))
+    window = window / window.sum()
+
+    def local_mean(x: Tensor) -> Tensor:
+        return F.conv2d(F.conv2d(x, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+
+    x, y = luminance(a.float()), luminance(b.float())
+    mean_x, mean_y = local_mean(x), local_mean(y)
+    var_x = local_mean(x * x) - mean_x.square()
+    var_y = local_mean(y * y) - mean_y.square()
+    covariance = local_mean(x * y) - mean_x * mean_y
+    structure = (2 * covariance + _SSIM_C2) / (var_x + var_y + _SSIM_C2)
+    brightness = (2 * mean_x * mean_y + _SSIM_C1) / (mean_x.square() + mean_y.square() + _SSIM_C1)
+    return (structure * brightness).mean(dim=(1, 2, 3))
+
+
+def psnr(a: Tensor, b: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of pictures [B, 3, H, W] in 0..1, in dB: one number for each pair, [B]; infinite for
+    equal pictures."""
+    return -10 * (a.float() - b.float()).square().mean(dim=(1, 2, 3)).log10()

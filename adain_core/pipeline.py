@@ -252,8 +252,8 @@ class StyleTransfer:
         for blend in blends if skips.need_style_image else ():
             if blend.style.image is None:
                 raise ValueError(
-                    f"The decoder '{skips}' needs the style's picture, but a mixed or loaded style has only its"
-                    " statistics; use one style picture, or a decoder that is plain or takes its skips from the content."
+                    f"The decoder '{skips}' needs the style's picture, but a mixed or loaded style has only"
+                    " its statistics; use one style picture, or a decoder without skips from the style."
                 )
             style_maps.append(self._encode(blend.style.image, skips.taps))
         content = self._encode(images, skips.taps)

@@ -13,7 +13,7 @@ from .stats import StyleStats, resize_mask
 
 
 class Transform(Protocol):
-    """Content features [B, C, H, W], a style, one of its taps and a soft mask [B or 1, 1, H, W] to stylised features."""
+    """From content features [B, C, H, W], a style, its tap and a soft mask [B or 1, 1, H, W] to stylised features."""
 
     def __call__(self, features: Tensor, style: StyleStats, tap: str, mask: Tensor | None) -> Tensor: ...
 

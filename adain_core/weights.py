@@ -210,8 +210,8 @@ def _load_folder(folder: Path) -> Weights:
     encoders, decoders = [w for w in found if w.encoder], [w for w in found if w.decoder]
     if len(encoders) != 1 or len(decoders) != 1:
         raise WeightsError(
-            f"{folder} holds {len(encoders)} encoders and {len(decoders)} decoders; expected one of each, or name a file"
-            " in it."
+            f"{folder} holds {len(encoders)} encoders and {len(decoders)} decoders; expected one of each, or"
+            " name a file in it."
         )
     _check_same_space(encoders[0], decoders[0])
     return replace(decoders[0], encoder=encoders[0].encoder)
@@ -237,7 +237,8 @@ def resolve(name: str | os.PathLike[str]) -> Path:
     path = Path(name)
     if not path.exists():
         raise WeightsError(
-            f"There is no model '{name}': it is no file or folder. The embedded models are {', '.join(embedded_models())}."
+            f"There is no model '{name}': it is no file or folder, and no embedded model"
+            f" ({', '.join(embedded_models())})."
         )
     return path
 

@@ -1,0 +1,41 @@
+"""The command line: ``python -m adain_core COMMAND`` or ``adain COMMAND``.
+
+Each command is a module with ``add_parser(commands)``, which sets ``run`` to a function from the parsed arguments to
+an exit code. Whatever is wrong with what the user gave ends in one sentence on stderr and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from . import info, stylize
+
+COMMANDS = (stylize, info)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence, without the usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 some of the files failed, 2 bad input, 130 interrupted."""
+    parser = Parser(prog="adain", description="Arbitrary style transfer by Adaptive Instance Normalization.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+    for command in COMMANDS:
+        command.add_parser(commands)
+    args = parser.parse_args(argv)
+    try:
+        return args.run(args)
+    except (ValueError, OSError) as error:
+        print(f"adain: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("adain: interrupted.", file=sys.stderr)
+        return 130
