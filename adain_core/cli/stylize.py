@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.content.is_dir():
         with progress_bar("stylize") as progress:
             stylizer.run(*jobs[0], progress)
+        print(f"Wrote {args.out}")
         return 0
     return run_all(stylizer, jobs)
 
