@@ -1,0 +1,32 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/demo
+	$(BIN)/python -m adain_core stylize workflows/examples/photo_astronaut.jpg workflows/examples/style_flow.jpg \
+		-o out/demo.png --overwrite
+
+test: $(VENV)/test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) out
+
+$(VENV)/demo: pyproject.toml constraints.txt | $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e .
+	touch $@
+
+# torchvision's own dependency would replace the CPU build of torch where there is one.
+$(VENV)/test: pyproject.toml constraints.txt | $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip install -c constraints.txt --no-deps torchvision
+	touch $@
+
+$(VENV):
+	$(PYTHON) -m venv $@
