@@ -12,7 +12,7 @@ import torch
 
 from adain_core.files import write_atomically
 
-from .recipe import RecipeError
+from .command import TrainingError
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -28,7 +28,7 @@ def load_checkpoint(run: Path, recipe: Mapping[str, Any]) -> dict[str, Any] | No
     """Read RUN/checkpoint.pt, or None where there is none.
 
     Raises:
-        RecipeError: it was made with another recipe.
+        TrainingError: it was made with another recipe.
     """
     path = run / CHECKPOINT
     if not path.exists():
@@ -36,7 +36,7 @@ def load_checkpoint(run: Path, recipe: Mapping[str, Any]) -> dict[str, Any] | No
     state = torch.load(path, map_location="cpu", weights_only=True)
     changed = sorted(k for k in recipe if state["recipe"].get(k) != recipe[k])
     if changed:
-        raise RecipeError(f"{path} was made with another recipe; these keys differ: {', '.join(changed)}.")
+        raise TrainingError(f"{path} was made with another recipe; these keys differ: {', '.join(changed)}.")
     return state
 
 

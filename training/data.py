@@ -12,25 +12,39 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+from adain_core.images import IMAGE_SUFFIXES
+
+from .command import TrainingError
 
 
-class DataError(Exception):
-    """The training images cannot be used; the message says what is wrong and what to do."""
-
-
-def find_images(folder: Path) -> list[Path]:
-    """All images below a folder, sorted by path.
+def find_images(*places: Path) -> list[Path]:
+    """All image files among some files and below some folders, sorted by path.
 
     Raises:
-        DataError: the folder does not exist or holds no image.
+        TrainingError: a place does not exist, or a folder holds no image.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder of training images.")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not paths:
-        raise DataError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-    return paths
+    found: set[Path] = set()
+    for place in places:
+        if not place.exists():
+            raise TrainingError(f"There is no file or folder {place}; name the images to work with.")
+        images = [p for p in place.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES] if place.is_dir() else [place]
+        if not images:
+            raise TrainingError(f"{place} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
+        found.update(images)
+    return sorted(found)
+
+
+def open_image(path: Path) -> Image.Image:
+    """An image file as RGB, upright.
+
+    Raises:
+        TrainingError: it is damaged, not an image, or too large to be safe.
+    """
+    try:
+        with Image.open(path) as file:
+            return ImageOps.exif_transpose(file).convert("RGB")
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise TrainingError(f"{path} cannot be read as an image: {error}.") from error
 
 
 class RandomCrops(Dataset):
@@ -75,15 +89,14 @@ class RandomCrops(Dataset):
                 continue
             try:
                 return self._load(index), index
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            except TrainingError:
                 self.unreadable[index] = True
-        raise DataError(f"None of the {len(self.paths)} images in {self.folder} can be read.")
+        raise TrainingError(f"None of the {len(self.paths)} images in {self.folder} can be read.")
 
     def _load(self, index: int) -> Image.Image:
         if index in self._cache:
             return self._cache[index]
-        with Image.open(self.paths[index]) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB")
+        image = open_image(self.paths[index])
         # Nothing larger than the largest short side is ever used: shrink once, here.
         scale = max(self.sizes[1], self.crop) / min(image.size)
         if scale < 1:

@@ -30,9 +30,10 @@ from adain_core.skips import Skips
 from adain_core.weights import Weights, WeightsError, load_weights, save_weights, space_of
 
 from .checkpoint import Log, load_checkpoint, save_checkpoint
-from .data import DataError, Numbers, Pairs, RandomCrops
+from .command import TrainingError
+from .data import Numbers, Pairs, RandomCrops
 from .networks import LossNetwork, Stylizer
-from .recipe import Recipe, RecipeError, as_dict, load_recipe
+from .recipe import Recipe, as_dict, load_recipe
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -204,7 +205,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     try:
         train(load_recipe(args.recipe, args.set), args)
-    except (RecipeError, DataError, WeightsError, OSError) as error:
+    except (TrainingError, WeightsError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from .command import TrainingError
+
 RECIPES = Path(__file__).parent / "recipes"
-
-
-class RecipeError(ValueError):
-    """A recipe cannot be used; the message names the key, what was expected and what to do."""
 
 
 @dataclass(frozen=True)
@@ -94,22 +92,22 @@ def load_recipe(name: str, changes: list[str]) -> Recipe:
     """The recipe of a name in training/recipes or of a TOML file, with ``key=value`` changes.
 
     Raises:
-        RecipeError: there is no such recipe, or a key or value is not one that Recipe knows.
+        TrainingError: there is no such recipe, or a key or value is not one that Recipe knows.
     """
     path = RECIPES / f"{name}.toml"
     if not path.is_file():
         path = Path(name)
     if path.suffix != ".toml" or not path.is_file():
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
-        raise RecipeError(f"There is no recipe '{name}'; use a .toml file or one of {known}.")
+        raise TrainingError(f"There is no recipe '{name}'; use a .toml file or one of {known}.")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not a TOML file: {error}.") from error
+        raise TrainingError(f"{path} is not a TOML file: {error}.") from error
     for change in changes:
         key, equals, text = change.partition("=")
         if not equals:
-            raise RecipeError(f"--set {change}: expected key=value.")
+            raise TrainingError(f"--set {change}: expected key=value.")
         values[key.strip()] = _parse(text.strip())
     return Recipe(**{key: _checked(key, value) for key, value in values.items()})
 
@@ -127,7 +125,7 @@ def _checked(key: str, value: Any) -> Any:
     if key not in hints:
         near = difflib.get_close_matches(key, hints, n=1)
         advice = f"did you mean '{near[0]}'?" if near else f"the keys are {', '.join(hints)}."
-        raise RecipeError(f"'{key}' is no key of a recipe; {advice}")
+        raise TrainingError(f"'{key}' is no key of a recipe; {advice}")
     kind = hints[key]
     if get_origin(kind) is tuple:
         value = tuple(value) if isinstance(value, list) else (value, value)
@@ -142,7 +140,7 @@ def _checked(key: str, value: Any) -> Any:
         fits = isinstance(value, kind)
     if not fits:
         expected = " or ".join(map(repr, get_args(kind))) if get_origin(kind) is Literal else kind
-        raise RecipeError(f"'{key}' = {value!r}: expected {getattr(expected, '__name__', expected)}.")
+        raise TrainingError(f"'{key}' = {value!r}: expected {getattr(expected, '__name__', expected)}.")
     return value
 
 

@@ -1,0 +1,28 @@
+"""How the commands of this package end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from adain_core.device import DeviceError
+from adain_core.images import ImageError
+from adain_core.weights import WeightsError
+
+
+class TrainingError(ValueError):
+    """What was given cannot be used; the message says what is wrong, what was expected and what to do."""
+
+
+def run_command(work: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
+    """Do the work of a command: whatever is wrong with what the user gave ends in one sentence on stderr and exit code
+    2."""
+    try:
+        return work(args) or 0
+    except (TrainingError, WeightsError, DeviceError, ImageError) as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"{place}{error.strerror or error}.", file=sys.stderr)
+    return 2
