@@ -1,0 +1,108 @@
+import itertools
+
+import pytest
+import torch
+
+from adain_core.decoder import Decoder
+from adain_core.encoder import VGG19_WIDTHS, Encoder
+from adain_core.skips import SKIP_TAPS, Skips
+from adain_core.stats import StyleStats
+from adain_core.transfer import Blend
+from tests.helpers import TINY_WIDTHS, random_picture, tiny_model
+
+KINDS = ["plain"] + [
+    f"{join}-{rest}"
+    for join, rest in itertools.product(["add", "concat"], ["content", "style", "both", "content-adain", "both-adain"])
+]
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_the_plain_decoder_mirrors_the_encoder():
+    decoder = Decoder(VGG19_WIDTHS)
+    shapes = [(getattr(decoder, n).in_channels, getattr(decoder, n).out_channels) for n in decoder.names]
+    assert shapes == [
+        (512, 256),
+        (256, 256),
+        (256, 256),
+        (256, 256),
+        (256, 128),
+        (128, 128),
+        (128, 64),
+        (64, 64),
+        (64, 3),
+    ]
+
+
+@pytest.mark.parametrize("widths", [VGG19_WIDTHS, (32, 64, 112, 192), (24, 48, 96, 160)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_variant_has_more_parameters_than_the_plain_one(kind, widths):
+    with torch.device("meta"):
+        assert parameters(Decoder(widths, Skips.parse(kind))) <= parameters(Decoder(widths))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_name_that_reads_back(kind):
+    assert str(Skips.parse(kind)) == kind
+
+
+@pytest.mark.parametrize(
+    "name", ["", "add", "concat-", "add-photo", "concat-style-adain", "add-both-wct", "plain-content"]
+)
+def test_a_wrong_name_is_refused(name):
+    with pytest.raises(ValueError, match="no kind of decoder"):
+        Skips.parse(name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_decodes_to_the_contents_size(kind):
+    model = tiny_model(kind)
+    result = model(random_picture(40, 51), random_picture(33, 64, seed=1))
+    assert result.shape == (1, 3, 40, 51)
+    assert result.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "plain"])
+def test_skips_change_the_result(kind):
+    """With the deep features held fixed, other shallow maps give another picture."""
+    skips = Skips.parse(kind)
+    encoder, decoder = Encoder(TINY_WIDTHS), Decoder(TINY_WIDTHS, skips)
+    features = encoder(random_picture(32, 32), ("relu4_1",))["relu4_1"]
+
+    def decode(seed: int) -> torch.Tensor:
+        content, style = (encoder(random_picture(32, 32, seed=seed + i), SKIP_TAPS) for i in (0, 1))
+        blend = Blend(StyleStats.measure(style, space=""))
+        maps = [[style[tap]] if skips.need_style_image else [] for tap in SKIP_TAPS]
+        return decoder(
+            features, {t: skips.maps(t, content[t], [blend], m) for t, m in zip(SKIP_TAPS, maps, strict=True)}
+        )
+
+    assert (decode(5) - decode(9)).abs().max() > 1e-3
+
+
+def test_added_skips_of_no_strength_leave_the_plain_decoder():
+    plain, added = Decoder(TINY_WIDTHS), Decoder(TINY_WIDTHS, Skips.parse("add-content", strength=0.0))
+    added.load_state_dict(plain.state_dict())
+    features = torch.rand(1, TINY_WIDTHS[-1], 4, 4)
+    maps = {tap: [torch.rand(1, w, s, s)] for tap, w, s in zip(SKIP_TAPS, TINY_WIDTHS, (32, 16, 8), strict=False)}
+    torch.testing.assert_close(added(features, maps), plain(features))
+
+
+def test_adain_on_skips_gives_them_the_styles_statistics():
+    content, style = torch.rand(1, 8, 16, 16), torch.randn(1, 8, 9, 9)
+    stats = StyleStats.measure({"relu1_1": style}, space="")
+    (joined,) = Skips.parse("add-content-adain").maps("relu1_1", content, [Blend(stats)])
+    again = StyleStats.measure({"relu1_1": joined}, space="")
+    torch.testing.assert_close(again.mean["relu1_1"], stats.mean["relu1_1"], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(again.std["relu1_1"], stats.std["relu1_1"], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["add-style", "concat-both-adain"])
+def test_at_alpha_0_the_content_stands_in_for_the_style(kind):
+    skips = Skips.parse(kind)
+    content, style = torch.rand(1, 8, 16, 16), torch.rand(1, 8, 9, 9)
+    blend = Blend(StyleStats.measure({"relu1_1": style}, space=""), alpha=0.0)
+    for joined in skips.maps("relu1_1", content, [blend], [style]):
+        torch.testing.assert_close(joined, content)

@@ -1,0 +1,52 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from adain_core.encoder import STYLE_TAPS, VGG19_WIDTHS, Encoder
+from tests.helpers import TINY_WIDTHS, random_picture
+
+
+def test_taps_have_vggs_channels_and_strides():
+    features = Encoder(VGG19_WIDTHS)(torch.rand(1, 3, 64, 48), STYLE_TAPS)
+    shapes = {tap: tuple(x.shape[1:]) for tap, x in features.items()}
+    assert shapes == {
+        "relu1_1": (64, 64, 48),
+        "relu2_1": (128, 32, 24),
+        "relu3_1": (256, 16, 12),
+        "relu4_1": (512, 8, 6),
+    }
+
+
+def test_it_is_the_plain_sequence_of_layers():
+    """The same network written out as in the paper: colour map, padding, convolution, ReLU, pooling."""
+    encoder = Encoder(TINY_WIDTHS)
+    encoder.colour.weight.copy_(torch.randn(3, 3))
+    encoder.colour.bias.copy_(torch.randn(3))
+    colour = nn.Conv2d(3, 3, 1)
+    colour.weight.data, colour.bias.data = encoder.colour.weight[:, :, None, None], encoder.colour.bias
+    image = random_picture(37, 50)
+    x = colour(image)
+    for block, names in enumerate(encoder.blocks):
+        x = F.max_pool2d(x, 2, 2, ceil_mode=True) if block else x
+        for name in names:
+            conv = getattr(encoder, name)
+            x = F.relu(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), conv.weight, conv.bias))
+    torch.testing.assert_close(encoder(image)["relu4_1"], x, rtol=1e-4, atol=1e-5)
+
+
+def test_a_fifth_block_reaches_relu5_1():
+    features = Encoder((4, 4, 4, 4, 6))(random_picture(64, 64), ["conv4_2", "relu4_2", "relu5_1"])
+    assert tuple(features["relu5_1"].shape) == (1, 6, 4, 4)
+    torch.testing.assert_close(features["relu4_2"], features["conv4_2"].relu())
+
+
+def test_an_unknown_layer_is_named():
+    with pytest.raises(ValueError, match=r"no layer relu5_1; its last one is relu4_1"):
+        Encoder(TINY_WIDTHS)(random_picture(16, 16), ["relu1_1", "relu5_1"])
+
+
+def test_gradients_reach_the_picture():
+    image = random_picture(32, 32).requires_grad_()
+    Encoder(TINY_WIDTHS)(image)["relu4_1"].sum().backward()
+    assert image.grad.abs().sum() > 0

@@ -1,0 +1,158 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from adain_core.stats import mix
+from tests.helpers import random_picture, tiny_model
+
+sides = st.integers(1, 70)
+
+
+@settings(max_examples=25, deadline=None)
+@given(height=sides, width=sides, style_height=sides, style_width=sides)
+def test_the_result_has_exactly_the_contents_size(height, width, style_height, style_width):
+    content = random_picture(height, width)
+    before = content.clone()
+    result = tiny_model()(content, random_picture(style_height, style_width, seed=1))
+    assert result.shape == content.shape and result.dtype == torch.float32
+    assert 0 <= result.min() <= result.max() <= 1
+    assert torch.equal(content, before)
+
+
+def test_the_four_steps_are_the_call(model):
+    content, style = random_picture(50, 61), random_picture(40, 33, seed=1)
+    steps = model.decode(model.blend(model.encode(content), model.compute_style_stats(style), alpha=0.7))
+    assert torch.equal(steps, model(content, style, alpha=0.7))
+
+
+def test_alpha_0_is_the_reconstruction(model):
+    content = random_picture(48, 48)
+    reconstruction = model.decode(model.encode(content))
+    assert torch.equal(model(content, random_picture(32, 32, seed=1), alpha=0.0), reconstruction)
+    assert not torch.allclose(reconstruction, content, atol=0.01)
+
+
+def test_full_alpha_gives_the_features_the_styles_statistics(model):
+    style = model.compute_style_stats(random_picture(64, 48, seed=1))
+    blended = model.blend(model.encode(random_picture(56, 64)), style).current
+    mean, var = blended.mean(dim=(2, 3), keepdim=True), blended.var(dim=(2, 3), correction=0, keepdim=True)
+    torch.testing.assert_close(mean, style.mean["relu4_1"], rtol=1e-4, atol=1e-5)
+    # The content's own variance enters with eps; where it is tiny the style's is not quite reached.
+    torch.testing.assert_close(var.sqrt(), style.std["relu4_1"], rtol=0.1, atol=5e-3)
+
+
+def test_a_batch_is_its_pictures_one_by_one(model):
+    contents, style = random_picture(40, 40, batch=3), random_picture(30, 30, seed=1)
+    one_by_one = torch.cat([model(content, style) for content in contents.split(1)])
+    torch.testing.assert_close(model(contents, style), one_by_one, rtol=1e-4, atol=1e-5)
+
+
+def test_each_pairs_style_i_with_content_i(model):
+    contents, styles = random_picture(40, 40, batch=3), random_picture(30, 30, seed=1, batch=3)
+    paired = model(contents, model.compute_style_stats(styles, each=True))
+    expected = torch.cat([model(c, s) for c, s in zip(contents.split(1), styles.split(1), strict=True)])
+    torch.testing.assert_close(paired, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_two_masks_side_by_side_compose(model):
+    """Each half of the features is what one masked blend alone makes of it."""
+    features = model.encode(random_picture(64, 64))
+    left = torch.zeros(64, 64)
+    left[:, :32] = 1
+    a, b = (model.compute_style_stats(random_picture(32, 32, seed=s)) for s in (1, 2))
+    both = model.blend(model.blend(features, a, mask=left), b, mask=1 - left).current
+    torch.testing.assert_close(both[..., :4], model.blend(features, a, mask=left).current[..., :4])
+    torch.testing.assert_close(both[..., 4:], model.blend(features, b, mask=1 - left).current[..., 4:])
+
+
+def test_an_empty_mask_changes_nothing_and_a_full_one_is_no_mask(model):
+    content, style = random_picture(40, 48), random_picture(32, 32, seed=1)
+    assert torch.equal(model(content, style, mask=torch.zeros(64, 64)), model(content, style, alpha=0.0))
+    torch.testing.assert_close(
+        model(content, style, mask=torch.ones(9, 9)), model(content, style), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_a_style_mask_measures_only_what_it_shows(model):
+    picture = random_picture(64, 64)
+    mask = torch.zeros(64, 64)
+    mask[:, :32] = 1
+    changed = picture.clone()
+    changed[..., 56:] = 0
+    masked, again = (model.compute_style_stats(p, mask=mask) for p in (picture, changed))
+    whole = model.compute_style_stats(picture)
+    torch.testing.assert_close(masked.mean["relu1_1"], again.mean["relu1_1"])
+    assert not torch.allclose(masked.mean["relu1_1"], whole.mean["relu1_1"], atol=1e-4)
+
+
+def test_several_styles_are_mixed_by_weight(model):
+    content, a, b = (random_picture(32, 32, seed=s) for s in range(3))
+    stats = [model.compute_style_stats(a), model.compute_style_stats(b)]
+    assert torch.equal(model(content, [a, b], weights=[3, 1]), model(content, mix(stats, [0.75, 0.25])))
+    assert torch.equal(model(content, [a, b], weights=[1, 0]), model(content, mix(stats, [1, 0])))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_flat_pictures_work_as_content_and_as_style(model, value):
+    flat = torch.full((1, 3, 24, 24), value)
+    for content, style in [(flat, random_picture(24, 24)), (random_picture(24, 24), flat), (flat, flat)]:
+        assert model(content, style).isfinite().all()
+
+
+def test_pillow_in_pillow_out_with_its_alpha(model):
+    alpha = Image.linear_gradient("L").resize((30, 20))
+    content = Image.new("RGBA", (30, 20), (200, 100, 50, 255))
+    content.putalpha(alpha)
+    result = model(content, Image.new("RGB", (16, 16), "navy"))
+    assert result.mode == "RGBA" and result.size == (30, 20)
+    assert list(result.getchannel("A").tobytes()) == list(alpha.tobytes())
+
+
+def test_bfloat16_pictures_are_those_of_float32():
+    pictures = [random_picture(96, 96), random_picture(64, 64, seed=1)]
+    full, low = (tiny_model(dtype=dtype)(*pictures) for dtype in (torch.float32, torch.bfloat16))
+    assert 0 < (full - low).abs().mean() < 1 / 255
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.01, float("nan"), float("inf")])
+def test_alpha_outside_0_to_1_is_refused(model, alpha):
+    with pytest.raises(ValueError, match="alpha is"):
+        model(random_picture(16, 16), random_picture(16, 16), alpha=alpha)
+
+
+def test_another_models_style_is_refused(model):
+    other = tiny_model(space="other")
+    with pytest.raises(ValueError, match=r"space other.*this model's is tiny"):
+        model(random_picture(16, 16), other.compute_style_stats(random_picture(16, 16)))
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (1, 4, 16, 16), (0, 3, 16, 16), (1, 3, 0, 16)])
+def test_a_tensor_of_another_shape_is_refused(model, shape):
+    with pytest.raises(ValueError, match=r"expected \[B, 3, H, W\]"):
+        model(torch.zeros(shape), random_picture(16, 16))
+
+
+def test_an_empty_style_mask_is_refused(model):
+    with pytest.raises(ValueError, match="nothing to measure"):
+        model.compute_style_stats(random_picture(16, 16), mask=torch.zeros(16, 16))
+
+
+def test_a_style_skip_needs_a_style_picture():
+    model = tiny_model("add-style")
+    styles = [model.compute_style_stats(random_picture(16, 16, seed=s)) for s in (1, 2)]
+    with pytest.raises(ValueError, match="needs the style's picture"):
+        model(random_picture(16, 16), mix(styles))
+
+
+def test_progress_reaches_the_end_and_an_exception_in_it_stops_the_work(model):
+    shares: list[float] = []
+    model(random_picture(16, 16), random_picture(16, 16), progress=shares.append)
+    assert shares == sorted(shares) and shares[-1] == 1.0
+
+    def stop(share: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model(random_picture(16, 16), random_picture(16, 16), progress=stop)

@@ -1,0 +1,34 @@
+"""Pictures and small networks that the tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from adain_core.decoder import Decoder
+from adain_core.encoder import Encoder
+from adain_core.pipeline import StyleTransfer
+from adain_core.skips import Skips
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+TINY_WIDTHS = (8, 12, 16, 24)
+
+
+def tiny_model(skips: str = "plain", space: str = "tiny", dtype: torch.dtype = torch.float32) -> StyleTransfer:
+    """A model with small random networks: what holds for it holds for any weights."""
+    torch.manual_seed(1)
+    encoder, decoder = Encoder(TINY_WIDTHS), Decoder(TINY_WIDTHS, Skips.parse(skips))
+    for module in (encoder, decoder):
+        module.eval().requires_grad_(False)
+    return StyleTransfer(encoder, decoder, space, torch.device("cpu"), dtype)
+
+
+def random_picture(height: int, width: int, seed: int = 0, batch: int = 1) -> Tensor:
+    """A smooth random picture [B, 3, H, W] in 0..1."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(batch, 3, 6, 6, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
+    return (0.9 * smooth + 0.1 * torch.rand(batch, 3, height, width, generator=generator)).clamp(0, 1)
