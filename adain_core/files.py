@@ -6,6 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
+FORMAT = "adain-1"
+"""The version of this package's .safetensors files, in the metadata of each."""
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that its name holds either the old content or all of the new.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from .library import read_style, write_style
 from .normalize import EPS, mean_std
 
 
@@ -39,6 +41,41 @@ class StyleStats:
         for tap, x in features.items():
             mean[tap], std[tap] = mean_std(x, weight if weight is None else resize_mask(weight, x.shape[-2:]))
         return cls(mean, std, space, image)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> StyleStats:
+        """A style from a file that :meth:`save` wrote; it has no picture, only statistics.
+
+        Raises:
+            StyleFileError: the file is missing, damaged, or holds something else than a style.
+        """
+        file, tensors = read_style(path)
+        mean, std = (
+            {key.removeprefix(part): x.view(1, -1, 1, 1) for key, x in tensors.items() if key.startswith(part)}
+            for part in ("mean.", "std.")
+        )
+        return cls(mean, std, file.space)
+
+    def save(self, path: str | os.PathLike[str], name: str = "") -> None:
+        """Write a single style to a .safetensors file of a few KB, with a thumbnail if the style has its picture.
+
+        Args:
+            path: ends in .safetensors; a file there is replaced.
+            name: what to call the style; the file's name if empty.
+
+        Raises:
+            StyleFileError: the suffix is another.
+            ValueError: this is a batch of styles.
+            OSError: there is no room or no right to write; nothing half-written is left.
+        """
+        if self.count != 1:
+            raise ValueError(f"A style file holds one style, not {self.count}; save them one by one.")
+        tensors = {
+            f"{part}.{tap}": x.flatten()
+            for part, xs in (("mean", self.mean), ("std", self.std))
+            for tap, x in xs.items()
+        }
+        write_style(path, tensors, self.space, name, self.image)
 
     @property
     def count(self) -> int:

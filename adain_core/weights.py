@@ -24,11 +24,10 @@ from torch import Tensor
 from .convert import decoder_from_sequential, encoder_from_sequential, is_sequential_decoder, is_sequential_encoder
 from .decoder import Decoder
 from .encoder import Encoder
-from .files import write_atomically
+from .files import FORMAT, write_atomically
 from .skips import Skips
 
 EMBEDDED = Path(__file__).parent / "embedded"
-FORMAT = "adain-1"
 VGG19_NORMALISED = "vgg19-normalised"
 VGG19_TORCHVISION = "vgg19-torchvision"
 
