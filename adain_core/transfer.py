@@ -13,14 +13,25 @@ from .stats import StyleStats, resize_mask
 
 
 class Transform(Protocol):
-    """From content features [B, C, H, W], a style, its tap and a soft mask [B or 1, 1, H, W] to stylised features."""
+    """From content features [B, C, H, W], a style, its tap and a soft mask [B or 1, 1, H, W] to stylised features.
 
-    def __call__(self, features: Tensor, style: StyleStats, tap: str, mask: Tensor | None) -> Tensor: ...
+    Statistics of the content are measured under the mask, or are those of ``content`` where it has the tap: the
+    features may be a tile of a larger map, or a frame of a film whose statistics are smoothed over time.
+    """
+
+    def __call__(
+        self, features: Tensor, style: StyleStats, tap: str, mask: Tensor | None, content: StyleStats | None
+    ) -> Tensor: ...
 
 
-def adain(features: Tensor, style: StyleStats, tap: str, mask: Tensor | None = None) -> Tensor:
+def adain(
+    features: Tensor, style: StyleStats, tap: str, mask: Tensor | None = None, content: StyleStats | None = None
+) -> Tensor:
     """AdaIN (Huang and Belongie 2017, equation 8), with the content's statistics under the mask if there is one."""
-    mean, std = mean_std(features, mask)
+    if content is not None and tap in content.mean:
+        mean, std = content.mean[tap], content.std[tap]
+    else:
+        mean, std = mean_std(features, mask)
     scale = style.std[tap] / std
     return (features * scale + (style.mean[tap] - mean * scale)).to(features.dtype)
 
@@ -37,12 +48,14 @@ class Blend:
         alpha: strength, 0..1.
         mask: where to stylise, [B or 1, 1, H, W], 0..1, any size; a mask that is zero everywhere changes nothing.
         transform: a key of :data:`TRANSFORMS`.
+        content: statistics of the content to use instead of measuring it, for the taps that it has.
     """
 
     style: StyleStats
     alpha: float = 1.0
     mask: Tensor | None = None
     transform: str = "adain"
+    content: StyleStats | None = None
 
     def apply(self, current: Tensor, content: Tensor, tap: str, transform: str | None = None) -> Tensor:
         """Lay the style over feature maps: ``(1 - alpha m) * current + alpha m * transform(content)``.
@@ -58,11 +71,11 @@ class Blend:
         """
         move = TRANSFORMS[transform or self.transform]
         if self.mask is None:
-            return torch.lerp(current, move(content, self.style, tap, None), self.alpha)
+            return torch.lerp(current, move(content, self.style, tap, None, self.content), self.alpha)
         # Statistics under an empty mask do not exist; nothing is stylised there, so any finite ones do.
         mask = resize_mask(self.mask, content.shape[-2:])
         empty = mask.sum(dim=(-2, -1), keepdim=True) == 0
-        target = move(content, self.style, tap, torch.where(empty, torch.ones_like(mask), mask))
+        target = move(content, self.style, tap, torch.where(empty, torch.ones_like(mask), mask), self.content)
         return torch.lerp(current, target, (self.alpha * mask).to(current.dtype))
 
     def weight(self, size: tuple[int, int]) -> Tensor | float:
@@ -73,4 +86,5 @@ class Blend:
         """The blend for some pictures of the batch."""
         style = self.style if self.style.count == 1 else self.style.part(pictures)
         mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[pictures]
-        return replace(self, style=style, mask=mask)
+        content = self.content if self.content is None or self.content.count == 1 else self.content.part(pictures)
+        return replace(self, style=style, mask=mask, content=content)
