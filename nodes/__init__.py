@@ -1,0 +1,37 @@
+"""The nodes: thin translations of adain_core into ComfyUI."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .color import AdaINPreserveColor
+from .library import AdaINLoadStyle, AdaINSaveStyle, register_styles
+from .models import FOLDER, AdaINModelLoader, register_folder
+from .steps import AdaINBlend, AdaINComputeStyleStats, AdaINDecode, AdaINEncode, AdaINMixStyles
+from .stylize import AdaINStylize
+
+NODES: list[type[io.ComfyNode]] = [
+    AdaINModelLoader,
+    AdaINEncode,
+    AdaINComputeStyleStats,
+    AdaINMixStyles,
+    AdaINBlend,
+    AdaINDecode,
+    AdaINStylize,
+    AdaINSaveStyle,
+    AdaINLoadStyle,
+    AdaINPreserveColor,
+]
+
+
+class AdaINExtension(ComfyExtension):
+    """What ComfyUI asks for the nodes."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES
+
+
+async def comfy_entrypoint() -> AdaINExtension:
+    register_folder(FOLDER)
+    register_styles()
+    return AdaINExtension()

@@ -1,0 +1,65 @@
+"""Keeping the content's colours."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..adain_core import color
+from .images import from_image, to_image
+
+
+def preserve_color(content: Tensor, stylized: Tensor, method: str) -> Tensor:
+    """The IMAGE ``stylized`` with the colours of the IMAGE ``content``.
+
+    Raises:
+        ValueError: the two do not fit together.
+    """
+    colors, _ = from_image(content, "content")
+    picture, alpha = from_image(stylized, "stylized")
+    if len(colors) not in (1, len(picture)):
+        raise ValueError(
+            f"'content' is a batch of {len(colors)}, but 'stylized' of {len(picture)}; connect one content or one for"
+            " each stylised picture."
+        )
+    if method == "luminance" and colors.shape[-2:] != picture.shape[-2:]:
+        raise ValueError(
+            f"'content' is {_size(colors)}, but 'stylized' {_size(picture)}; scale one of them with Upscale Image, or"
+            " choose covariance or histogram, which take any sizes."
+        )
+    return to_image(color.preserve_color(picture, colors, method), alpha)
+
+
+def _size(picture: Tensor) -> str:
+    return f"{picture.shape[-1]} x {picture.shape[-2]}"
+
+
+class AdaINPreserveColor(io.ComfyNode):
+    """A picture in the colours of another."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AdaINPreserveColor",
+            display_name="Preserve Color",
+            category="AdaIN",
+            description="Gives a stylised picture its content's colours back. With a style picture in its place, it"
+            " gives the style the content's colours before the transfer (covariance or histogram).",
+            inputs=[
+                io.Image.Input("content", tooltip="The picture whose colours to keep."),
+                io.Image.Input("stylized", tooltip="The picture to recolour: a result, or a style picture."),
+                io.Combo.Input(
+                    "method",
+                    options=list(color.COLOR_METHODS),
+                    default="luminance",
+                    tooltip="luminance: the content's colours with the stylised light and shade (same size needed)."
+                    " covariance: the most even change to the content's colours as a whole. histogram: the content's"
+                    " amount of each level of red, green and blue.",
+                ),
+            ],
+            outputs=[io.Image.Output(display_name="image", tooltip="The recoloured picture.")],
+        )
+
+    @classmethod
+    def execute(cls, content: Tensor, stylized: Tensor, method: str) -> io.NodeOutput:
+        return io.NodeOutput(preserve_color(content, stylized, method))

@@ -1,0 +1,61 @@
+"""ComfyUI's IMAGE and MASK as the tensors of adain_core, and back."""
+
+from __future__ import annotations
+
+import torch
+from comfy.model_management import intermediate_device
+from torch import Tensor
+
+_NO_MASK = (64, 64)
+
+
+def from_image(image: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
+    """An IMAGE [B, H, W, C] as RGB [B, 3, H, W] and, where it has four channels, its alpha [B, 1, H, W].
+
+    Both are views: the input itself is never changed.
+
+    Args:
+        image: the IMAGE.
+        name: of the node's input, for the error.
+
+    Raises:
+        ValueError: this is no IMAGE with 1, 3 or 4 channels.
+    """
+    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or 0 in image.shape:
+        raise ValueError(f"'{name}' has the shape {list(image.shape)}; expected an IMAGE [batch, height, width, 3].")
+    channels = image.movedim(-1, 1)
+    if image.shape[-1] == 1:
+        return channels.expand(-1, 3, -1, -1), None
+    return channels[:, :3], channels[:, 3:] if image.shape[-1] == 4 else None
+
+
+def to_image(rgb: Tensor, alpha: Tensor | None = None) -> Tensor:
+    """RGB [B, 3, H, W], and an alpha [B or 1, 1, H, W] if there is one, as an IMAGE on the intermediate device."""
+    if alpha is not None:
+        rgb = torch.cat([rgb, alpha.expand(len(rgb), -1, -1, -1).to(rgb)], dim=1)
+    return rgb.movedim(1, -1).to(intermediate_device(), torch.float32).contiguous()
+
+
+def from_mask(mask: Tensor | None, name: str, other: str, count: int) -> Tensor | None:
+    """A MASK [B, H, W] or [H, W] for ``count`` pictures; None where Load Image says that there is none, by 64 x 64
+    zeros.
+
+    Args:
+        mask: the MASK.
+        name: of the node's input, for the error.
+        other: the input that the mask belongs to, for the error.
+        count: how many pictures that has.
+
+    Raises:
+        ValueError: the number of masks fits neither one nor all of the pictures.
+    """
+    if mask is None:
+        return None
+    mask = mask[None] if mask.ndim == 2 else mask
+    if tuple(mask.shape[-2:]) == _NO_MASK and not mask.any():
+        return None
+    if len(mask) not in (1, count):
+        raise ValueError(
+            f"'{name}' is a batch of {len(mask)}, but '{other}' of {count}; connect one mask or one for each picture."
+        )
+    return mask

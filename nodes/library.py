@@ -1,0 +1,115 @@
+"""A library of styles: small files to keep and to share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import folder_paths
+from comfy.model_management import intermediate_device
+from comfy_api.latest import io, ui
+
+from ..adain_core.library import read_style
+from ..adain_core.stats import StyleStats
+from ..adain_core.weights import EMBEDDED
+from .images import to_image
+from .models import file_digest, register_folder
+from .types import AdaINStyle
+
+FOLDER = "adain_styles"
+
+
+def register_styles() -> None:
+    """List the styles in ``models/adain_styles`` and those that come with the pack."""
+    register_folder(FOLDER)
+    folder_paths.add_model_folder_path(FOLDER, str(EMBEDDED / "styles"))
+
+
+def style_path(name: str) -> Path:
+    """The file of a style that Load Style lists; nothing else is ever opened.
+
+    Raises:
+        ValueError: the name is not listed.
+    """
+    names = folder_paths.get_filename_list(FOLDER)
+    if name not in names:
+        raise ValueError(
+            f"'style' is '{name}', which is not there. Expected one of: {', '.join(names)}. Files belong into"
+            f" {folder_paths.get_folder_paths(FOLDER)[0]}; press R to see new ones."
+        )
+    return Path(folder_paths.get_full_path_or_raise(FOLDER, name))
+
+
+class AdaINSaveStyle(io.ComfyNode):
+    """A style to a file."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AdaINSaveStyle",
+            display_name="Save Style",
+            category="AdaIN",
+            description="Saves a style to models/adain_styles as a file of a few kilobytes, with a thumbnail. Load"
+            " Style lists it after a press of R. Nothing is ever overwritten.",
+            is_output_node=True,
+            inputs=[
+                AdaINStyle.Input("style", tooltip="From Compute Style Stats or Mix Styles; a batch gives several."),
+                io.String.Input(
+                    "filename_prefix",
+                    default="style",
+                    tooltip="Name of the file; a number is added. May begin with a subfolder: oil/waves.",
+                ),
+            ],
+            outputs=[io.String.Output(display_name="filename", tooltip="The name that Load Style will list.")],
+        )
+
+    @classmethod
+    def execute(cls, style: StyleStats, filename_prefix: str) -> io.NodeOutput:
+        root = os.path.abspath(folder_paths.get_folder_paths(FOLDER)[0])
+        Path(root).mkdir(parents=True, exist_ok=True)
+        folder, prefix, counter, _, _ = folder_paths.get_save_image_path(filename_prefix, root)
+        names = []
+        for i in range(style.count):
+            path = Path(folder) / f"{prefix}_{counter + i:05}_.safetensors"
+            style.part(slice(i, i + 1)).save(path, name=prefix)
+            names.append(path.relative_to(root).as_posix())
+        return io.NodeOutput("\n".join(names))
+
+
+class AdaINLoadStyle(io.ComfyNode):
+    """A file to a style."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AdaINLoadStyle",
+            display_name="Load Style",
+            category="AdaIN",
+            description="Loads a style that was saved with Save Style. It fits the model that it was measured with.",
+            inputs=[
+                io.Combo.Input(
+                    "style",
+                    options=folder_paths.get_filename_list(FOLDER),
+                    tooltip="A style that comes with the pack, or a file in models/adain_styles. Press R after saving.",
+                )
+            ],
+            outputs=[AdaINStyle.Output(display_name="style", tooltip="For AdaIN Blend and Mix Styles.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, style: str | None = None) -> bool | str:
+        try:
+            return style is None or bool(style_path(style))
+        except ValueError as error:
+            return str(error)
+
+    @classmethod
+    def fingerprint_inputs(cls, style: str) -> str:
+        return file_digest(style_path(style))
+
+    @classmethod
+    def execute(cls, style: str) -> io.NodeOutput:
+        path = style_path(style)
+        thumbnail = read_style(path)[0].thumbnail
+        preview = None if thumbnail is None else ui.PreviewImage(to_image(thumbnail), cls=cls)
+        return io.NodeOutput(StyleStats.load(path).to(intermediate_device()), ui=preview)

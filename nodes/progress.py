@@ -1,0 +1,36 @@
+"""ComfyUI's progress bar and its stop button, as the one callback that adain_core knows."""
+
+from __future__ import annotations
+
+from comfy.model_management import throw_exception_if_processing_interrupted
+from comfy.utils import ProgressBar
+from torch import nn
+
+from ..adain_core.encoder import Conv3x3
+from ..adain_core.progress import Progress
+
+_STEPS = 1000
+
+
+def progress_bar() -> Progress:
+    """A callback that moves the bar of the running node and ends it when the user stops the queue."""
+    bar = ProgressBar(_STEPS)
+
+    def report(share: float) -> None:
+        throw_exception_if_processing_interrupted()
+        bar.update_absolute(round(share * _STEPS))
+
+    return report
+
+
+def section(progress: Progress, start: float, end: float) -> Progress:
+    """A callback for one part of the work: 0..1 becomes ``start``..``end``."""
+    return lambda share: progress(start + share * (end - start))
+
+
+def interrupt_between_layers(networks: nn.Module) -> None:
+    """Let the stop button end a pass through the networks at any convolution: one pass over a large picture takes
+    seconds on a CPU."""
+    for module in networks.modules():
+        if isinstance(module, Conv3x3):
+            module.register_forward_pre_hook(lambda *_: throw_exception_if_processing_interrupted())

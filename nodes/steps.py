@@ -1,0 +1,228 @@
+"""The four steps of style transfer, one node each, and the mixing of styles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from comfy.model_management import intermediate_device
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..adain_core.images import resize
+from ..adain_core.progress import Progress
+from ..adain_core.stats import StyleStats, mix
+from ..adain_core.transfer import TRANSFORMS
+from .images import from_image, from_mask, to_image
+from .inputs import MERGE, alpha_input, batch_input, style_scale_input
+from .progress import progress_bar
+from .types import AdaINFeatures, AdaINModel, AdaINStyle, Content, Model
+
+MOST_STYLES = 8
+
+
+def encode(model: Model, image: Tensor, name: str, progress: Progress) -> Content:
+    """Encode the IMAGE of the input ``name``."""
+    rgb, alpha = from_image(image, name)
+    features = model.load().encode(rgb, progress=progress)
+    return Content(features, alpha, model).to(intermediate_device())
+
+
+def compute_style_stats(
+    model: Model, image: Tensor, name: str, batch: str, style_scale: float, mask: Tensor | None = None
+) -> StyleStats:
+    """Measure the style of the IMAGE of the input ``name``."""
+    rgb, _ = from_image(image, name)
+    mask = from_mask(mask, "mask", name, len(rgb))
+    if style_scale != 1:
+        rgb = resize(rgb, tuple(max(1, round(side * style_scale)) for side in rgb.shape[-2:]))
+    return model.load().compute_style_stats(rgb, mask, each=batch != MERGE).to(intermediate_device())
+
+
+def blend(
+    content: Content, style: StyleStats, alpha: float, transform: str = "adain", mask: Tensor | None = None
+) -> Content:
+    """Lay a style over a content; N styles turn a single content into a batch.
+
+    Raises:
+        ValueError: content and style do not fit together.
+    """
+    if style.space != content.features.space:
+        raise ValueError(
+            f"'style' comes from a model with space {style.space}, but the content from one with space"
+            f" {content.features.space}; use one model for both, and styles that were saved with it."
+        )
+    count = len(content.features.image)
+    if style.count > 1 and count == 1:
+        content, count = content.repeat(style.count), style.count
+    if style.count not in (1, count):
+        raise ValueError(
+            f"There are {count} contents but {style.count} styles; connect one style, one for each content, or a single"
+            " content."
+        )
+    mask = from_mask(mask, "mask", "the content", count)
+    model = content.model.load()
+    features = model.blend(content.to(model.device).features, style, alpha, mask, transform)
+    return replace(content, features=features).to(intermediate_device())
+
+
+def decode(model: Model, content: Content, progress: Progress) -> Tensor:
+    """An IMAGE from a content.
+
+    Raises:
+        ValueError: the content comes from another model's space.
+    """
+    if content.features.space != model.space:
+        raise ValueError(
+            f"'features' comes from a model with space {content.features.space}, but 'model' has the space"
+            f" {model.space}; use the model that encoded them, or another decoder for it."
+        )
+    stylizer = model.load()
+    return to_image(stylizer.decode(content.to(stylizer.device).features, progress=progress), content.alpha)
+
+
+class AdaINEncode(io.ComfyNode):
+    """IMAGE to features."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AdaINEncode",
+            display_name="AdaIN Encode",
+            category="AdaIN",
+            description="Turns pictures into the features that AdaIN Blend works on. Any size; transparency is kept.",
+            inputs=[
+                AdaINModel.Input("model", tooltip="From Load AdaIN Model."),
+                io.Image.Input("image", tooltip="The content: one picture or a batch."),
+            ],
+            outputs=[AdaINFeatures.Output(display_name="features", tooltip="For AdaIN Blend or AdaIN Decode.")],
+        )
+
+    @classmethod
+    def execute(cls, model: Model, image: Tensor) -> io.NodeOutput:
+        return io.NodeOutput(encode(model, image, "image", progress_bar()))
+
+
+class AdaINComputeStyleStats(io.ComfyNode):
+    """IMAGE to style."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AdaINComputeStyleStats",
+            display_name="Compute Style Stats",
+            category="AdaIN",
+            description="Measures a style: the means and standard deviations of its features. The picture keeps its own"
+            " size and shape.",
+            inputs=[
+                AdaINModel.Input("model", tooltip="From Load AdaIN Model; the same as for AdaIN Encode."),
+                io.Image.Input("image", tooltip="The style picture, or a batch of them."),
+                style_scale_input(),
+                batch_input(),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="Measure only where the mask is white. Soft edges count in part."
+                ),
+            ],
+            outputs=[AdaINStyle.Output(display_name="style", tooltip="For AdaIN Blend, Mix Styles and Save Style.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, model: Model, image: Tensor, style_scale: float, batch: str, mask: Tensor | None = None
+    ) -> io.NodeOutput:
+        return io.NodeOutput(compute_style_stats(model, image, "image", batch, style_scale, mask))
+
+
+class AdaINMixStyles(io.ComfyNode):
+    """Several styles to one."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        inputs: list[io.Input] = []
+        for i in range(1, MOST_STYLES + 1):
+            inputs += [
+                AdaINStyle.Input(f"style_{i}", optional=i > 2, tooltip="A style from the same model as the others."),
+                io.Float.Input(
+                    f"weight_{i}",
+                    optional=i > 2,
+                    default=1.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip=f"Share of style_{i}, relative to the other weights.",
+                ),
+            ]
+        return io.Schema(
+            node_id="AdaINMixStyles",
+            display_name="Mix Styles",
+            category="AdaIN",
+            description="Blends two to eight styles into one, by weights relative to one another.",
+            inputs=inputs,
+            outputs=[AdaINStyle.Output(display_name="style", tooltip="The mixture; it has no picture of its own.")],
+        )
+
+    @classmethod
+    def execute(cls, **inputs: StyleStats | float) -> io.NodeOutput:
+        numbers = [i for i in range(1, MOST_STYLES + 1) if inputs.get(f"style_{i}") is not None]
+        styles = [inputs[f"style_{i}"] for i in numbers]
+        for i, style in zip(numbers, styles, strict=True):
+            if style.space != styles[0].space:
+                raise ValueError(
+                    f"'style_{i}' comes from a model with space {style.space}, but 'style_{numbers[0]}' from one with"
+                    f" space {styles[0].space}; measure them with the same model."
+                )
+        return io.NodeOutput(mix(styles, [inputs.get(f"weight_{i}", 1.0) for i in numbers]))
+
+
+class AdaINBlend(io.ComfyNode):
+    """Features and style to features."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AdaINBlend",
+            display_name="AdaIN Blend",
+            category="AdaIN",
+            description="Gives the content the statistics of a style. Several blends with masks in a row put different"
+            " styles in different places.",
+            inputs=[
+                AdaINFeatures.Input("features", tooltip="From AdaIN Encode, or from an earlier AdaIN Blend."),
+                AdaINStyle.Input("style", tooltip="From Compute Style Stats, Mix Styles or Load Style."),
+                alpha_input(),
+                io.Combo.Input(
+                    "transform",
+                    options=list(TRANSFORMS),
+                    default="adain",
+                    tooltip="How the features take on the style; adain matches means and standard deviations.",
+                ),
+                io.Mask.Input("mask", optional=True, tooltip="Stylise where the mask is white; the rest stays."),
+            ],
+            outputs=[AdaINFeatures.Output(display_name="features", tooltip="For AdaIN Decode or another AdaIN Blend.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, features: Content, style: StyleStats, alpha: float, transform: str, mask: Tensor | None = None
+    ) -> io.NodeOutput:
+        return io.NodeOutput(blend(features, style, alpha, transform, mask))
+
+
+class AdaINDecode(io.ComfyNode):
+    """Features to IMAGE."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AdaINDecode",
+            display_name="AdaIN Decode",
+            category="AdaIN",
+            description="Turns features back into a picture of the content's size.",
+            inputs=[
+                AdaINModel.Input("model", tooltip="The model that encoded the features, or one with another decoder."),
+                AdaINFeatures.Input("features", tooltip="From AdaIN Blend, or straight from AdaIN Encode."),
+            ],
+            outputs=[io.Image.Output(display_name="image", tooltip="The stylised picture.")],
+        )
+
+    @classmethod
+    def execute(cls, model: Model, features: Content) -> io.NodeOutput:
+        return io.NodeOutput(decode(model, features, progress_bar()))

@@ -1,0 +1,81 @@
+"""What travels along the wires: the three types of this pack and what their values are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from comfy.model_management import load_models_gpu
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
+from torch import Tensor, nn
+
+from ..adain_core.decoder import Decoder
+from ..adain_core.encoder import Encoder
+from ..adain_core.pipeline import Features, StyleTransfer
+
+AdaINModel = io.Custom("ADAIN_MODEL")
+AdaINFeatures = io.Custom("ADAIN_FEATURES")
+AdaINStyle = io.Custom("ADAIN_STYLE")
+
+
+class Networks(nn.Module):
+    """Encoder and decoder as the one module that ComfyUI moves between devices."""
+
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """The value of an ADAIN_MODEL.
+
+    Args:
+        name: what the user chose in the loader.
+        space: of its features.
+        dtype: of its convolutions.
+        patcher: ComfyUI's handle on the :class:`Networks`.
+    """
+
+    name: str
+    space: str
+    dtype: torch.dtype
+    patcher: ModelPatcher
+
+    def load(self) -> StyleTransfer:
+        """The pipeline, on the device where ComfyUI wants it, after other models have made room."""
+        load_models_gpu([self.patcher], force_full_load=True)
+        networks = self.patcher.model
+        return StyleTransfer(networks.encoder, networks.decoder, self.space, self.patcher.load_device, self.dtype)
+
+
+@dataclass(frozen=True)
+class Content:
+    """The value of an ADAIN_FEATURES.
+
+    Args:
+        features: what the pipeline knows of the content.
+        alpha: transparency of the content, [B, 1, H, W], to be put back at the end.
+        model: the one that encoded it.
+    """
+
+    features: Features
+    alpha: Tensor | None
+    model: Model
+
+    def to(self, device: torch.device) -> Content:
+        """The same content with its feature maps on another device."""
+        content = self.features.content.to(device)
+        untouched = self.features.current is self.features.content
+        current = content if untouched else self.features.current.to(device)
+        return replace(self, features=replace(self.features, content=content, current=current))
+
+    def repeat(self, count: int) -> Content:
+        """A single content as a batch of ``count``, without copying it."""
+        maps = {
+            name: getattr(self.features, name).expand(count, -1, -1, -1) for name in ("image", "content", "current")
+        }
+        alpha = None if self.alpha is None else self.alpha.expand(count, -1, -1, -1)
+        return replace(self, features=replace(self.features, **maps), alpha=alpha)
