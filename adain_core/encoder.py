@@ -56,6 +56,7 @@ class Encoder(nn.Module):
         self.widths = tuple(widths)
         self.blocks = conv_names(len(self.widths))
         self.dtype = torch.float32
+        self.pool = F.max_pool2d
         self.colour = AffineColour()
         channels = 3
         for names, width in zip(self.blocks, self.widths, strict=True):
@@ -81,7 +82,7 @@ class Encoder(nn.Module):
         x = image
         for block, names in enumerate(self.blocks):
             if block:
-                x = F.max_pool2d(x, kernel_size=2, stride=2, ceil_mode=True)
+                x = self.pool(x, kernel_size=2, stride=2, ceil_mode=True)
             for name in names:
                 x = self._first(x) if name == "conv1_1" else self.get_submodule(name)(x)
                 for tap in (name, name.replace("conv", "relu")):
