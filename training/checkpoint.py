@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from adain_core.files import write_atomically
 
 from .command import TrainingError
+from .recipe import Recipe, as_dict
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -24,19 +26,31 @@ def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
     write_atomically(run / CHECKPOINT, buffer.getvalue())
 
 
-def load_checkpoint(run: Path, recipe: Mapping[str, Any]) -> dict[str, Any] | None:
+def load_checkpoint(run: Path, recipe: Recipe, processes: int) -> dict[str, Any] | None:
     """Read RUN/checkpoint.pt, or None where there is none.
 
     Raises:
-        TrainingError: it was made with another recipe.
+        TrainingError: it is damaged, or was made with another recipe or number of processes.
     """
     path = run / CHECKPOINT
     if not path.exists():
         return None
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    changed = sorted(k for k in recipe if state["recipe"].get(k) != recipe[k])
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise TrainingError(
+            f"{path} is damaged: {str(error).splitlines()[0]} Start again in another folder."
+        ) from error
+    # A key that is younger than the checkpoint has had its default value.
+    before = {**as_dict(Recipe()), **state["recipe"]}
+    changed = sorted(key for key, value in recipe.curve().items() if before[key] != value)
     if changed:
-        raise TrainingError(f"{path} was made with another recipe; these keys differ: {', '.join(changed)}.")
+        theirs = ", ".join(f"{key} = {before[key]!r}" for key in changed)
+        raise TrainingError(
+            f"{path} was made with another recipe ({theirs}); go on with that one, or start in another folder."
+        )
+    if state.get("processes", 1) != processes:
+        raise TrainingError(f"{path} was made by {state['processes']} processes, not {processes}; use as many again.")
     return state
 
 
@@ -48,18 +62,17 @@ class Log:
         self.columns = columns
 
     def append(self, row: Mapping[str, float]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
+            writer = csv.DictWriter(file, self.columns, extrasaction="ignore", lineterminator="\n")
             if new:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines after a step: what was computed between the last checkpoint and the interruption comes
-        again."""
+        """Drop the lines after a step, and one that an interruption cut short: what was computed between the last
+        checkpoint and the interruption comes again."""
         if self.path.exists():
-            header, *lines = self.path.read_text().splitlines()
-            kept = [line for line in lines if int(line.split(",")[0]) <= step]
-            write_atomically(self.path, ("\n".join([header, *kept]) + "\n").encode())
+            lines = self.path.read_text().splitlines(keepends=True)
+            kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",")[0]) <= step]
+            write_atomically(self.path, "".join([",".join(self.columns), "\n", *kept]).encode())

@@ -25,6 +25,7 @@ from adain_core.normalize import adaptive_instance_norm, mean_std
 from adain_core.weights import Weights, load_weights, save_weights, space_of
 
 from .data import Numbers, Pairs, RandomCrops
+from .networks import initialise
 
 DISTILLED = STYLE_TAPS[2:]
 
@@ -49,18 +50,6 @@ def stylise(encoder: Encoder, decoder: Decoder, features: Tensor) -> Tensor:
     """The decoded AdaIN of the two halves of a batch of features: first the contents, then the styles."""
     content, style = features.chunk(2)
     return decoder(adaptive_instance_norm(content, *mean_std(style)))
-
-
-def initialise(network: Encoder | Decoder) -> None:
-    """Start from He's initialisation, which keeps the scale of activations through ReLUs, around a grey picture."""
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d):
-            last = isinstance(network, Decoder) and name == "conv1_1"
-            nn.init.kaiming_normal_(module.weight, nonlinearity="linear" if last else "relu")
-            nn.init.constant_(module.bias, 0.5 if last else 0.0)
-    if isinstance(network, Encoder):
-        network.colour.weight.copy_(4 * torch.eye(3))
-        network.colour.bias.fill_(-2)
 
 
 def main() -> None:

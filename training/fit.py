@@ -1,11 +1,13 @@
 """Train a decoder, and for the lite family an encoder with it.
 
-    python -m training.fit --content DIR --style DIR --out RUN [--recipe NAME|FILE.toml] [--set key=value ...]
-    [--resume]
+    python -m training.fit --content DIR --style DIR --out RUN [--recipe NAME] [--set key=value ...] [--resume]
+    torchrun --nproc_per_node=N -m training.fit ...
 
-RUN receives checkpoint.pt (to --resume), log.csv, and <RUN's name>.safetensors: the result. training/recipe.py
-documents every key. A step costs 4 forward passes of the loss network over a batch ("units"): one over the contents,
-one over the styles, one over the results and about one for the gradient; ``pool`` saves the first two.
+RUN receives checkpoint.pt (to --resume), log.csv, curves.png, samples.png and <RUN's name>.safetensors: the result,
+for ComfyUI's models/adain folder and for --model of the command line. training/recipe.py documents every key. A step
+costs 4 forward passes of the loss network over a batch ("units"): one over the contents, one over the styles, one over
+the results and about one for the gradient; ``pool`` saves the first two. With several processes each one takes
+batch_size crops a step. Ctrl-C saves and leaves.
 """
 
 from __future__ import annotations
@@ -15,28 +17,33 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from adain_core.decoder import Decoder
 from adain_core.device import resolve_dtype
-from adain_core.encoder import DEEPEST_TAP
-from adain_core.measure import content_loss, style_losses, total_variation
-from adain_core.normalize import adaptive_instance_norm
-from adain_core.skips import Skips
-from adain_core.weights import Weights, WeightsError, load_weights, save_weights, space_of
 
-from .checkpoint import Log, load_checkpoint, save_checkpoint
-from .command import TrainingError
+from .build import build, export
+from .checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from .command import TrainingError, run_command
 from .data import Numbers, Pairs, RandomCrops
-from .networks import LossNetwork, Stylizer
+from .monitor import Monitor
+from .networks import Stylizer
+from .objective import Objective
+from .processes import Processes
 from .recipe import Recipe, as_dict, load_recipe
 
+INTERRUPTED = 130
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="training.fit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -45,8 +52,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
     parser.add_argument("--recipe", default="paper", help="a name in training/recipes or a .toml file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
-    parser.add_argument("--resume", action="store_true", help="go on from RUN/checkpoint.pt")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--resume", action="store_true", help="go on from RUN/checkpoint.pt, if it is there")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     return parser.parse_args(argv)
 
 
@@ -58,157 +65,237 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return rate * (0.01 + 0.99 * (1 + math.cos(math.pi * step / recipe.steps)) / 2)
 
 
-def build(recipe: Recipe, device: torch.device) -> tuple[Stylizer, LossNetwork, str]:
-    """The network that learns, the loss network, and the name of the encoder's file or preset."""
-    loss_encoder = load_weights(recipe.loss_network).encoder
-    start = load_weights(recipe.start) if recipe.start else None
-    if start and start.encoder:
-        encoder = start.encoder
-    elif recipe.encoder == recipe.loss_network:
-        encoder = loss_encoder
-    else:
-        encoder = load_weights(recipe.encoder).encoder
-    decoder = start.decoder if start and start.decoder else None
-    if decoder is None or str(decoder.skips) != recipe.decoder:
-        torch.manual_seed(recipe.seed)
-        decoder = Decoder(encoder.widths, Skips.parse(recipe.decoder, recipe.skip_strength))
-    stylizer = Stylizer(encoder, decoder)
-    encoder.requires_grad_(recipe.train_encoder)
-    decoder.requires_grad_(True)
-    stylizer.to(device, memory_format=torch.channels_last)
-    loss_encoder.to(device, memory_format=torch.channels_last)
-    return stylizer, LossNetwork(loss_encoder, remember=recipe.pool > 0), recipe.encoder
+def leave_signals_to_the_trainer(_: int) -> None:
+    """A worker that decodes images does not end before the trainer does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def losses_of(
-    recipe: Recipe,
-    stylizer: nn.Module,
-    loss_network: LossNetwork,
-    content: Tensor,
-    style: Tensor,
-    numbers: list[list[int]],
-) -> dict[str, Tensor]:
-    """The weighted total and its terms for crops [B, 3, H, W] in 0..1."""
-    shared = stylizer.encoder is loss_network.encoder
-    target_features = loss_network.content_features(content, numbers[0])
-    stats = loss_network.style_stats(style, numbers[1])
-    target = adaptive_instance_norm(target_features, stats.mean[DEEPEST_TAP], stats.std[DEEPEST_TAP])
-    pictures = stylizer(content, style, {DEEPEST_TAP: target_features} if shared else {}, {})
-    features = loss_network.features(pictures)
-    terms = {
-        "content": content_loss(features[DEEPEST_TAP], target, recipe.convention),
-        "style": sum(style_losses(features, stats, recipe.convention).values()),
-    }
-    terms["total"] = recipe.content_weight * terms["content"] + recipe.style_weight * terms["style"]
-    if recipe.identity_weight:
-        terms["identity"] = (stylizer(content, content, {}, {}).float() - content).abs().mean()
-        terms["total"] = terms["total"] + recipe.identity_weight * terms["identity"]
-    if recipe.tv_weight:
-        terms["total"] = terms["total"] + recipe.tv_weight * total_variation(pictures.float())
-    return terms
+class Interval:
+    """What adds up between two lines of the log.
+
+    Args:
+        sums: of the terms, as far as an interrupted run had come.
+        steps: behind those sums.
+    """
+
+    def __init__(self, sums: dict[str, float], steps: int) -> None:
+        self.sums = dict(sums)
+        self.steps = steps
+        self.waited = 0.0
+        self._timed_from = steps
+        self._start = time.perf_counter()
+
+    def add(self, name: str, value: float) -> None:
+        """Add to the sum of a term."""
+        self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def means(self, processes: Processes) -> dict[str, float]:
+        """The means of the terms over the steps and processes."""
+        sums = torch.tensor(list(self.sums.values()), device=processes.device)
+        return dict(zip(self.sums, (processes.mean(sums) / self.steps).tolist(), strict=True))
+
+    def speed(self, crops: int) -> tuple[float, float]:
+        """Images per second, at so many a step, and the share of the time that went into waiting for data."""
+        seconds = time.perf_counter() - self._start
+        return (self.steps - self._timed_from) * crops / seconds, self.waited / seconds
 
 
-def train(recipe: Recipe, args: argparse.Namespace) -> None:
-    device = torch.device(args.device)
-    stylizer, loss_network, _ = build(recipe, device)
-    parameters = [p for p in stylizer.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=recipe.lr)
-    average = torch.optim.swa_utils.AveragedModel(
-        stylizer, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)
-    )
-    log = Log(args.out / "log.csv", ["step", "content", "style", "total", "lr", "grad_norm", "images_per_s"])
-    first = 0
-    if args.resume and (checkpoint := load_checkpoint(args.out, as_dict(recipe))):
-        first = checkpoint["step"]
-        stylizer.load_state_dict(checkpoint["stylizer"])
-        average.load_state_dict(checkpoint["average"])
-        optimizer.load_state_dict(checkpoint["optimizer"])
-        log.forget_after(first)
+class Trainer:
+    """One run of a recipe.
 
-    cache = int(recipe.cache_gb * 2**30)
-    content, style = (
-        RandomCrops(folder, recipe.crop, recipe.size, recipe.seed + i, recipe.pool, cache // 2)
-        for i, folder in enumerate((args.content, args.style))
-    )
-    batch = recipe.batch_size
-    numbers = Numbers(first * batch, (recipe.steps - first) * batch, batch)
-    loader = DataLoader(Pairs(content, style), batch, sampler=numbers, num_workers=recipe.workers)
-    autocast = torch.autocast(
-        device.type, torch.bfloat16, enabled=resolve_dtype(recipe.precision, device) == torch.bfloat16
-    )
+    Crops, and so all that is random, are functions of the seed and the step: a checkpoint needs no state but the step
+    to go on with the same ones.
 
-    stop = []
-    signal.signal(signal.SIGINT, lambda *_: stop.append(True))
-    sums: dict[str, float] = {}
-    count, since = 0, time.monotonic()
-    for step, batch_pair in enumerate(loader, start=first):
-        rate = learning_rate(recipe, step)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        (content_crops, content_numbers, _), (style_crops, style_numbers, _) = batch_pair
-        optimizer.zero_grad(set_to_none=True)
-        parts = zip(
-            *(x.chunk(recipe.accumulate) for x in (content_crops, style_crops, content_numbers, style_numbers)),
-            strict=True,
+    Args:
+        recipe: what to do.
+        args: of the command line.
+        processes: those that work on the run together.
+        checkpoint: of the run's first part; empty at the beginning.
+    """
+
+    def __init__(
+        self, recipe: Recipe, args: argparse.Namespace, processes: Processes, checkpoint: dict[str, Any]
+    ) -> None:
+        self.recipe, self.run, self.processes = recipe, args.out, processes
+        self.device = processes.device
+        self.done: int = checkpoint.get("step", 0)
+        self.batch = recipe.batch_size * processes.count
+        self.interval = Interval(**checkpoint.get("interval", {"sums": {}, "steps": 0}))
+        cache = int(recipe.cache_gb * 2**30) // 2
+        self.content, self.style = (
+            RandomCrops(folder, recipe.crop, recipe.size, recipe.seed + i, recipe.pool, cache)
+            for i, folder in enumerate((args.content, args.style))
         )
-        for content_part, style_part, *number_parts in parts:
-            images = [
-                x.to(device).float().div(255).contiguous(memory_format=torch.channels_last)
-                for x in (content_part, style_part)
-            ]
-            with autocast:
-                terms = losses_of(recipe, stylizer, loss_network, *images, [n.tolist() for n in number_parts])
-            (terms["total"] / recipe.accumulate).backward()
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value.item() / recipe.accumulate
-        norm = nn.utils.clip_grad_norm_(parameters, recipe.grad_clip or math.inf)
-        if not math.isfinite(sums["total"]):
-            raise SystemExit(
-                f"The loss is not finite at step {step}; try a smaller lr or grad_clip = 1. The last checkpoint stays."
-            )
-        optimizer.step()
+        self._make_networks(checkpoint)
+        bfloat16 = resolve_dtype(recipe.precision, self.device) == torch.bfloat16
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, bfloat16)
+        self.monitor = None
+        if processes.rank == 0:
+            crops = recipe.steps * self.batch
+            self.monitor = Monitor(self.run, recipe, self.done, self.content, self.style, crops)
+
+    def _make_networks(self, checkpoint: dict[str, Any]) -> None:
+        recipe = self.recipe
+        self.stylizer, loss_network, self.space = build(recipe, len(self.style.paths))
+        for network in (self.stylizer, loss_network.encoder):
+            network.to(self.device, memory_format=torch.channels_last)
+        self.parameters = [p for p in self.stylizer.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=recipe.lr)
+        self.average = None
         if recipe.ema:
-            average.update_parameters(stylizer)
-        sums["grad_norm"] = sums.get("grad_norm", 0.0) + norm.item()
-        count += 1
-        done = step + 1
-        if done % recipe.log_every == 0 or done == recipe.steps:
-            row = {name: value / count for name, value in sums.items()}
-            now = time.monotonic()
-            log.append({"step": done, **row, "lr": rate, "images_per_s": count * batch / (now - since)})
-            sums, count, since = {}, 0, now
-        if done % recipe.checkpoint_every == 0 or done == recipe.steps or stop:
-            save_checkpoint(
-                args.out,
-                {
-                    "step": done,
-                    "recipe": as_dict(recipe),
-                    "stylizer": stylizer.state_dict(),
-                    "average": average.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                },
+            self.average = AveragedModel(self.stylizer, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
+        if checkpoint:
+            self.stylizer.load_state_dict(checkpoint["stylizer"])
+            self.optimizer.load_state_dict(checkpoint["optimizer"])
+            if self.average:
+                self.average.load_state_dict(checkpoint["average"])
+        if recipe.compile:
+            self.stylizer.compile()
+            loss_network.encoder.compile()
+        self.objective: nn.Module = Objective(recipe, self.stylizer, loss_network)
+        if self.processes.count > 1:
+            self.objective = DistributedDataParallel(self.objective)
+
+    @property
+    def learned(self) -> Stylizer:
+        """What the run has to show: the moving average of the weights, if there is one."""
+        return self.average.module if self.average else self.stylizer
+
+    def train(self) -> int:
+        """Go on to the last step, or until a signal: an exit code."""
+        recipe, processes = self.recipe, self.processes
+        signals: list[int] = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda received, _: signals.append(received))
+        batches = iter(self._loader())
+        while self.done < recipe.steps:
+            asked = time.perf_counter()
+            content, style = next(batches)
+            self.interval.waited += time.perf_counter() - asked
+            self.step(content, style)
+            last = self.done == recipe.steps
+            leaving = bool(signals) if processes.count == 1 else processes.any(bool(signals))
+            if self.done % recipe.log_every == 0 or last:
+                self.log()
+            if self.monitor:
+                self.monitor.bar.update()
+                if self.done % recipe.sample_every == 0 or last:
+                    with self.autocast:
+                        self.monitor.show(self.learned, self.device)
+                if self.done % recipe.checkpoint_every == 0 or last or leaving:
+                    self.save()
+            if leaving:
+                break
+        if self.monitor:
+            self.monitor.close()
+        return 0 if self.done == recipe.steps else INTERRUPTED
+
+    def _loader(self) -> DataLoader:
+        first, count = self.done * self.batch, (self.recipe.steps - self.done) * self.batch
+        return DataLoader(
+            Pairs(self.content, self.style),
+            self.recipe.batch_size,
+            sampler=Numbers(first, count, self.batch, self.processes.rank, self.processes.count),
+            num_workers=self.recipe.workers,
+            worker_init_fn=leave_signals_to_the_trainer,
+            pin_memory=self.device.type == "cuda",
+        )
+
+    def step(self, content: Sequence[Tensor], style: Sequence[Tensor]) -> None:
+        """Learn from a batch: for contents and styles the crops [B, 3, H, W] as uint8, their numbers and the numbers of
+        their images.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        recipe = self.recipe
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, self.done)
+        self.optimizer.zero_grad(set_to_none=True)
+        parts = list(zip(*(x.chunk(recipe.accumulate) for x in (*content[:2], *style)), strict=True))
+        for i, (contents, content_numbers, styles, style_numbers, style_images) in enumerate(parts, start=1):
+            images = [
+                x.to(self.device, non_blocking=True).float().div(255).contiguous(memory_format=torch.channels_last)
+                for x in (contents, styles)
+            ]
+            numbers = content_numbers.tolist(), style_numbers.tolist()
+            meet = i == len(parts) or self.processes.count == 1  # gradients meet once a step
+            with nullcontext() if meet else self.objective.no_sync():
+                with self.autocast:
+                    terms = self.objective(*images, *numbers, style_images.to(self.device))
+                (terms["total"] / len(parts)).backward()
+            for name, value in terms.items():
+                self.interval.add(name, value.item() / len(parts))
+        norm = nn.utils.clip_grad_norm_(self.parameters, recipe.grad_clip or math.inf).item()
+        if not (math.isfinite(norm) and math.isfinite(self.interval.sums["total"])):
+            raise TrainingError(
+                f"The loss or its gradient is not finite at step {self.done + 1}; try a smaller lr or grad_clip = 1."
+                " The last checkpoint stays as it is."
             )
-            export(recipe, average.module if recipe.ema else stylizer, args.out, done)
-        if stop:
-            raise SystemExit(130)
+        self.optimizer.step()
+        if self.average:
+            self.average.update_parameters(self.stylizer)
+        self.interval.add("grad_norm", norm)
+        self.interval.steps += 1
+        self.done += 1
+
+    def log(self) -> None:
+        """Record the interval and begin another."""
+        means = self.interval.means(self.processes)
+        speed, waiting = self.interval.speed(self.batch)
+        if self.monitor:
+            rate = learning_rate(self.recipe, self.done - 1)
+            self.monitor.row({"step": self.done, **means, "lr": rate, "images_per_s": speed}, waiting)
+        self.interval = Interval({}, 0)
+
+    def save(self) -> None:
+        """Write the checkpoint and the result.
+
+        Raises:
+            TrainingError: there is no room; the earlier files stay whole.
+        """
+        state = {
+            "step": self.done,
+            "recipe": as_dict(self.recipe),
+            "processes": self.processes.count,
+            "stylizer": self.stylizer.state_dict(),
+            "average": self.average.state_dict() if self.average else {},
+            "optimizer": self.optimizer.state_dict(),
+            "interval": {"sums": self.interval.sums, "steps": self.interval.steps},
+        }
+        names = [str(path.relative_to(self.style.folder)) for path in self.style.paths]
+        try:
+            save_checkpoint(self.run, state)
+            export(self.recipe, self.learned, self.space, self.run, names, {"steps": self.done})
+        except OSError as error:
+            raise TrainingError(
+                f"{self.run} cannot be written: {error.strerror or error}. Make room, then go on with --resume."
+            ) from error
 
 
-def export(recipe: Recipe, stylizer: Stylizer, run: Path, step: int) -> None:
-    """Write the run's result: encoder and decoder where the encoder learned, else the decoder alone."""
-    name = run.resolve().name
-    space = space_of(name if recipe.train_encoder else Path(recipe.encoder).stem, stylizer.encoder)
-    encoder = stylizer.encoder if recipe.train_encoder else None
-    save_weights(Weights(space, encoder, stylizer.decoder), run / f"{name}.safetensors")
+def fit(args: argparse.Namespace) -> int:
+    recipe = load_recipe(args.recipe, args.set)
+    if (args.out / CHECKPOINT).exists() and not args.resume:
+        raise TrainingError(f"{args.out} holds a run already; go on with --resume, or name another folder.")
+    processes = Processes.join(args.device)
+    checkpoint = load_checkpoint(args.out, recipe, processes.count) or {}
+    result = args.out / f"{args.out.resolve().name}.safetensors"
+    if checkpoint.get("step") == recipe.steps:
+        print(f"{args.out} is finished: all {recipe.steps} steps are done; the result is {result}.")
+        return 0
+    trainer = Trainer(recipe, args, processes, checkpoint)
+    code = trainer.train()
+    if processes.rank == 0 and code == INTERRUPTED:
+        print(f"Saved at step {trainer.done} of {recipe.steps}; go on with --resume.", file=sys.stderr)
+    elif processes.rank == 0:
+        print(f"Done: the result is {result}.")
+    processes.leave()
+    return code
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse_arguments(argv)
-    try:
-        train(load_recipe(args.recipe, args.set), args)
-    except (TrainingError, WeightsError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(fit, parse_arguments(argv))
 
 
 if __name__ == "__main__":

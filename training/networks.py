@@ -3,16 +3,19 @@ crops."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from adain_core.decoder import Decoder
-from adain_core.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
+from adain_core.encoder import DEEPEST_TAP, IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS, Encoder
 from adain_core.stats import StyleStats
 from adain_core.transfer import Blend
 from adain_core.weights import Weights, WeightsError, load_weights, resolve
+
+from .normalization import LearnedNormalization
 
 
 def load_encoder(name: str) -> Weights:
@@ -27,34 +30,97 @@ def load_encoder(name: str) -> Weights:
     return weights
 
 
-class Stylizer(nn.Module):
-    """Encoder, AdaIN and decoder as one module, from crops to pictures."""
+def initialise(network: Encoder | Decoder) -> None:
+    """Start from He's initialisation, which keeps the scale of activations through ReLUs, around a grey picture."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            last = isinstance(network, Decoder) and name == "conv1_1"
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear" if last else "relu")
+            nn.init.constant_(module.bias, 0.5 if last else 0.0)
+    if isinstance(network, Encoder):
+        network.colour.weight.copy_(4 * torch.eye(3))
+        network.colour.bias.fill_(-2)
 
-    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+
+def take_over(network: nn.Module, start: nn.Module | None) -> None:
+    """Copy the tensors of another network that have the same name and shape here."""
+    known = start.state_dict() if start else {}
+    own = network.state_dict()
+    network.load_state_dict({key: known[key] if _fits(known.get(key), own[key]) else own[key] for key in own})
+
+
+def _fits(tensor: Tensor | None, place: Tensor) -> bool:
+    return tensor is not None and tensor.shape == place.shape
+
+
+def with_normalized_input(encoder: Encoder) -> Encoder:
+    """The same encoder for images from which ImageNet's mean and standard deviation are removed first (the report,
+    2.3.2). An affine map before an affine map is one, so this changes the colour map alone."""
+    changed = copy.deepcopy(encoder)
+    colour = changed.colour
+    colour.weight.div_(torch.tensor(IMAGENET_STD))
+    colour.bias.sub_(colour.weight @ torch.tensor(IMAGENET_MEAN))
+    return changed
+
+
+class Stylizer(nn.Module):
+    """Encoder, normalisation and decoder as one module, from crops to pictures.
+
+    Args:
+        encoder: frozen or learning.
+        decoder: learning.
+        normalization: what stands in AdaIN's place, for the comparison of normalisations.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, normalization: LearnedNormalization | None = None) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.normalization = normalization
 
     def forward(
-        self, content: Tensor, style: Tensor, known_content: Mapping[str, Tensor], known_style: Mapping[str, Tensor]
+        self,
+        content: Tensor,
+        style: Tensor,
+        style_images: Tensor,
+        content_features: Tensor | None = None,
+        stats: StyleStats | None = None,
     ) -> Tensor:
-        """Stylise content crops [B, 3, H, W] with style crops [B, 3, H, W]; what is known of their features is not
-        computed again."""
+        """Stylise crops; what is known of their features is not computed again.
+
+        Args:
+            content: [B, 3, H, W] in 0..1.
+            style: [B, 3, H, W] in 0..1.
+            style_images: the number of each style's image in its folder, [B]; conditional normalisation chooses by it.
+            content_features: this encoder's relu4_1 of the contents, if known.
+            stats: this encoder's statistics of the styles at all taps, if known.
+
+        Returns:
+            [B, 3, H, W], not clamped.
+        """
         skips = self.decoder.skips
-        content_features = self._features(content, (DEEPEST_TAP, *skips.taps), known_content)
-        style_taps = (DEEPEST_TAP, *(skips.taps if skips.adain or skips.need_style_image else ()))
-        style_features = self._features(style, style_taps, known_style)
-        blend = Blend(StyleStats.measure(style_features, space=""))
-        features = blend.apply(content_features[DEEPEST_TAP], content_features[DEEPEST_TAP], DEEPEST_TAP)
-        maps = {}
-        for tap in skips.taps:
-            style_maps = [style_features[tap]] if skips.need_style_image else []
-            maps[tap] = skips.maps(tap, content_features[tap], [blend], style_maps)
+        known = {} if content_features is None else {DEEPEST_TAP: content_features}
+        content_maps = self._encode(content, (DEEPEST_TAP, *skips.taps), known)
+        if self.normalization:
+            features = self.normalization(content_maps[DEEPEST_TAP], style_images)
+            maps = {tap: skips.maps(tap, content_maps[tap], []) for tap in skips.taps}
+            return self.decoder(features, maps)
+        measured = () if stats else (DEEPEST_TAP, *(skips.taps if skips.adain else ()))
+        style_maps = self._encode(style, {*measured, *(skips.taps if skips.need_style_image else ())})
+        blend = Blend(stats or StyleStats.measure({tap: style_maps[tap] for tap in measured}, space=""))
+        features = blend.apply(content_maps[DEEPEST_TAP], content_maps[DEEPEST_TAP], DEEPEST_TAP)
+        maps = {
+            tap: skips.maps(tap, content_maps[tap], [blend], [style_maps[tap]] if skips.need_style_image else [])
+            for tap in skips.taps
+        }
         return self.decoder(features, maps)
 
-    def _features(self, images: Tensor, taps: tuple[str, ...], known: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        missing = [tap for tap in taps if tap not in known]
-        return {**known, **(self.encoder(images, missing) if missing else {})}
+    def _encode(
+        self, images: Tensor, taps: Sequence[str] | set[str], known: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        found = dict(known or {})
+        missing = [tap for tap in taps if tap not in found]
+        return found | self.encoder(images, missing) if missing else found
 
 
 class LossNetwork:

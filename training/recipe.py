@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from adain_core.skips import Skips
+
 from .command import TrainingError
 
 RECIPES = Path(__file__).parent / "recipes"
+
+_MACHINE_KEYS = ("compile", "workers", "cache_gb", "log_every", "sample_every", "checkpoint_every", "license")
+# Zero stands for "none" in these; in other whole numbers it makes no sense.
+_MAY_BE_ZERO = ("pool", "warmup", "seed", "workers")
 
 
 @dataclass(frozen=True)
@@ -30,23 +36,32 @@ class Recipe:
     of 4 units less a step, for N * 2 * crop^2 bytes of memory (128 px: 0.5 GB for 16,000)."""
     batch_size: int = 8
     accumulate: int = 1
-    """Split each batch into this many parts, one after the other: less memory, the same result, a little slower."""
+    """Split each batch into this many equal parts, one after the other: less memory, the same result (but batch
+    normalisation sees the parts), a little slower."""
 
-    # Networks: a preset, a .safetensors file, or a run's folder.
+    # Networks: vgg19-normalised, vgg19-torchvision, an embedded model such as lite, or a .safetensors file, that of
+    # pytorch-AdaIN's networks included.
     encoder: str = "vgg19-normalised"
     loss_network: str = "vgg19-normalised"
     """The same as the encoder costs nothing more; another one costs 2 units a step."""
     start: str = ""
-    """Weights to start from (encoder and decoder, or decoder); empty means a random decoder."""
+    """Weights to start from: tensors of the same name and shape are taken, what else there is starts random."""
     train_encoder: bool = False
-    """Let the encoder learn too (the lite family); the loss network must be another one then."""
-    widths: tuple[int, ...] = (64, 128, 256, 512)
+    """Learn an encoder too (the lite family), from ``start`` or of the ``widths``; ``encoder`` has no effect then. 1
+    to 2 units more a step at VGG-19's widths, a tenth at those of lite."""
+    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
+    """Channels of the four blocks of an encoder that learns and does not come from ``start``."""
     decoder: str = "plain"
-    """plain, or add / concat with -content, -style or -both, and -adain for AdaIN on the skips."""
+    """plain, or add / concat with -content, -style or -both, and -adain for AdaIN on the skips. Skips cost up to a
+    tenth more time, concatenation no more parameters."""
     skip_strength: float = 1.0
+    """Factor on added maps."""
     normalization: Literal["adain", "batch", "instance", "conditional"] = "adain"
+    """What moves the features: AdaIN, or a learned scale and shift (one pair, or for conditional one for each style
+    image). No cost."""
     normalize_input: bool = False
-    """Give the encoder images with ImageNet's mean and standard deviation removed first (the report's experiment)."""
+    """Give the encoder images with ImageNet's mean and standard deviation removed first (the report's experiment). The
+    result holds the encoder, too; the loss network sees the images as they are, so 2 units more a step."""
 
     # Losses.
     convention: Literal["mse", "euclidean"] = "mse"
@@ -54,8 +69,9 @@ class Recipe:
     content_weight: float = 1.0
     style_weight: float = 10.0
     identity_weight: float = 0.0
-    """Weight of the L1 distance of the content and its reconstruction; costs one more decoder pass."""
+    """Weight of the L1 distance of the content and its reconstruction; one more pass of encoder and decoder."""
     tv_weight: float = 0.0
+    """Weight of the total variation of the results; no cost."""
 
     # Optimisation (Adam).
     steps: int = 150_000
@@ -69,8 +85,10 @@ class Recipe:
     grad_clip: float = 0.0
     """Largest norm of the gradient; 0 leaves it alone."""
     ema: float = 0.0
-    """Decay of the moving average of the weights that is exported; 0 exports the last weights."""
+    """Decay of the moving average of the weights that is exported; 0 exports the last weights. Costs one more copy of
+    the weights in memory."""
     seed: int = 0
+    """Of the first weights and of the order, places, sizes and flips of the crops."""
 
     # Machine.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -84,8 +102,38 @@ class Recipe:
 
     # Output.
     log_every: int = 50
+    """Steps between lines of log.csv."""
     sample_every: int = 500
+    """Steps between sample grids and loss curves: a second or two each."""
     checkpoint_every: int = 500
+    """Steps between checkpoints: five times the size of the weights, each."""
+    license: str = ""
+    """SPDX identifier that the result's file names; it depends on the training images as well as on you."""
+
+    def __post_init__(self) -> None:
+        self._check(self.size[0] <= self.size[1], "size", self.size, "the smaller side first")
+        self._check(self.crop >= 16, "crop", self.crop, "at least 16 pixels")
+        self._check(self.ema < 1, "ema", self.ema, "less than 1")
+        parts = self.batch_size % self.accumulate == 0
+        self._check(parts, "accumulate", self.accumulate, f"a divisor of batch_size = {self.batch_size}")
+        try:
+            skips = Skips.parse(self.decoder, self.skip_strength)
+        except ValueError as error:
+            raise TrainingError(str(error)) from error
+        if self.normalization != "adain":
+            plain = not (skips.adain or skips.need_style_image)
+            self._check(plain, "decoder", self.decoder, f"plain or skips from the content with '{self.normalization}'")
+            self._check(not self.identity_weight, "identity_weight", self.identity_weight, "0 unless AdaIN normalises")
+
+    def _check(self, fits: bool, key: str, value: object, expected: str) -> None:
+        if not fits:
+            raise TrainingError(f"'{key}' = {value!r}: expected {expected}.")
+
+    def curve(self) -> dict[str, Any]:
+        """The values that a run's results depend on, as plain ones: a run goes on with the same ones only."""
+        values = as_dict(self)
+        without_effect = {*_MACHINE_KEYS, "encoder" if self.train_encoder else "", "widths" if self.start else ""}
+        return {key: value for key, value in values.items() if key not in without_effect}
 
 
 def load_recipe(name: str, changes: list[str]) -> Recipe:
@@ -127,20 +175,24 @@ def _checked(key: str, value: Any) -> Any:
         advice = f"did you mean '{near[0]}'?" if near else f"the keys are {', '.join(hints)}."
         raise TrainingError(f"'{key}' is no key of a recipe; {advice}")
     kind = hints[key]
+    whole = isinstance(value, int) and not isinstance(value, bool)
     if get_origin(kind) is tuple:
-        value = tuple(value) if isinstance(value, list) else (value, value)
-        fits = all(isinstance(v, int) and v > 0 for v in value) and (key != "size" or len(value) == 2)
+        count = len(get_args(kind))
+        value = tuple(value) if isinstance(value, list) else (value,) * count
+        fits = all(isinstance(v, int) and v > 0 for v in value) and len(value) == count
+        expected = f"{count} whole numbers from 1, such as [{', '.join(map(str, getattr(Recipe, key)))}]"
     elif get_origin(kind) is Literal:
-        fits = value in get_args(kind)
+        fits, expected = value in get_args(kind), " or ".join(get_args(kind))
     elif kind is float:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+        fits = (whole or isinstance(value, float)) and 0 <= value < float("inf")
+        expected = "a number from 0"
     elif kind is int:
-        fits = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        lowest = int(key not in _MAY_BE_ZERO)
+        fits, expected = whole and value >= lowest, f"a whole number from {lowest}"
     else:
-        fits = isinstance(value, kind)
+        fits, expected = isinstance(value, kind), "true or false" if kind is bool else "text"
     if not fits:
-        expected = " or ".join(map(repr, get_args(kind))) if get_origin(kind) is Literal else kind
-        raise TrainingError(f"'{key}' = {value!r}: expected {getattr(expected, '__name__', expected)}.")
+        raise TrainingError(f"'{key}' = {value!r}: expected {expected}.")
     return value
 
 

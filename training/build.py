@@ -1,0 +1,110 @@
+"""From a recipe to networks, and from networks to the result's file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from adain_core.decoder import Decoder
+from adain_core.encoder import Encoder
+from adain_core.skips import Skips
+from adain_core.weights import (
+    VGG19_NORMALISED,
+    VGG19_TORCHVISION,
+    Weights,
+    embedded_models,
+    load_weights,
+    resolve,
+    save_weights,
+    space_of,
+)
+
+from .networks import LossNetwork, Stylizer, initialise, load_encoder, take_over, with_normalized_input
+from .normalization import LearnedNormalization
+from .recipe import Recipe, as_dict
+
+
+def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str]:
+    """The network that learns, the loss network, and the space of the encoder as far as it is known before training.
+
+    Args:
+        recipe: of the run.
+        style_images: number of images in the style folder.
+
+    Raises:
+        WeightsError: a file is missing or does not fit.
+    """
+    torch.manual_seed(recipe.seed)
+    loss = load_encoder(recipe.loss_network)
+    start = load_weights(resolve(recipe.start)) if recipe.start else None
+    if recipe.train_encoder:
+        encoder = start.encoder if start and start.encoder else Encoder(recipe.widths)
+        if not (start and start.encoder):
+            initialise(encoder)
+        space = ""
+    else:
+        source = loss if recipe.encoder == recipe.loss_network else load_encoder(recipe.encoder)
+        encoder, space = source.encoder, source.space
+    if recipe.normalize_input:
+        encoder = with_normalized_input(encoder)
+        space = space and space_of(f"{space}-pre-normalised", encoder)
+    decoder = Decoder(encoder.widths[:4], Skips.parse(recipe.decoder, recipe.skip_strength))
+    initialise(decoder)
+    take_over(decoder, start.decoder if start else None)
+    normalization = None
+    if recipe.normalization != "adain":
+        pairs = style_images if recipe.normalization == "conditional" else 1
+        normalization = LearnedNormalization(recipe.normalization, encoder.widths[3], pairs)
+    encoder.requires_grad_(recipe.train_encoder)
+    return (
+        Stylizer(encoder, decoder, normalization),
+        LossNetwork(loss.encoder, remember=recipe.pool > 0),
+        space,
+    )
+
+
+def export(
+    recipe: Recipe, stylizer: Stylizer, space: str, run: Path, style_names: list[str], summary: Mapping[str, object]
+) -> Path:
+    """Write the run's result.
+
+    ``<RUN's name>.safetensors`` holds the decoder, and the encoder too where no one else has it. The learned styles of
+    instance and conditional instance normalisation go beside it, as style files in ``styles/``.
+
+    Args:
+        recipe: of the run.
+        stylizer: what was learned.
+        space: from :func:`build`.
+        run: the run's folder.
+        style_names: a name for each image of the style folder.
+        summary: what to say of the training in the file.
+
+    Returns:
+        The file of the model.
+    """
+    name = run.resolve().name
+    encoder, decoder, normalization = stylizer.encoder, stylizer.decoder, stylizer.normalization
+    space = space or space_of(name, encoder)
+    if normalization and normalization.kind == "batch":
+        decoder = normalization.fold_into(decoder)
+    changes = {key: value for key, value in as_dict(recipe).items() if value != as_dict(Recipe())[key]}
+    # A path says something on one machine only; the file's name says it everywhere.
+    named = {
+        key: Path(value).name if key in ("encoder", "loss_network", "start") else value
+        for key, value in changes.items()
+    }
+    info = {"training": json.dumps({**summary, "recipe": named})}
+    if recipe.license:
+        info["license"] = recipe.license
+    found_elsewhere = space in (VGG19_NORMALISED, VGG19_TORCHVISION) or recipe.encoder in embedded_models()
+    alone = found_elsewhere and not recipe.train_encoder and not recipe.normalize_input
+    path = run / f"{name}.safetensors"
+    save_weights(Weights(space, None if alone else encoder, decoder, info), path)
+    if normalization:
+        names = style_names if normalization.kind == "conditional" else [name]
+        for style_name, style in zip(names, normalization.styles(space), strict=False):
+            style.save(run / "styles" / f"{style_name}.safetensors")
+    return path

@@ -1,0 +1,66 @@
+"""What can stand in AdaIN's place, with scale and shift learned: the report's section 2.1."""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from adain_core.decoder import Decoder
+from adain_core.encoder import DEEPEST_TAP
+from adain_core.normalize import EPS, conditional_instance_norm
+from adain_core.stats import StyleStats
+
+
+class LearnedNormalization(nn.Module):
+    """Batch, instance or conditional instance normalisation of relu4_1.
+
+    Args:
+        kind: ``batch`` uses the statistics of the batch in training and running ones later, ``instance`` and
+            ``conditional`` those of each picture. Their scales count by their magnitudes, as a style's standard
+            deviations do.
+        channels: of the features.
+        styles: number of learned pairs of scale and shift; 1 unless conditional.
+    """
+
+    def __init__(self, kind: Literal["batch", "instance", "conditional"], channels: int, styles: int = 1) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind == "batch":
+            self.batch = nn.BatchNorm2d(channels, eps=EPS)
+        else:
+            self.gamma = nn.Parameter(torch.ones(styles, channels))
+            self.beta = nn.Parameter(torch.zeros(styles, channels))
+
+    def forward(self, features: Tensor, style_images: Tensor) -> Tensor:
+        """Normalise [B, C, H, W]; ``style_images`` [B] choose the pair where there are several."""
+        if self.kind == "batch":
+            return self.batch(features)
+        chosen = style_images if self.kind == "conditional" else torch.zeros_like(style_images)
+        return conditional_instance_norm(features, self.gamma.abs(), self.beta, chosen)
+
+    def styles(self, space: str) -> list[StyleStats]:
+        """The learned pairs as styles: instance normalisation followed by a scale and a shift is AdaIN with them as
+        standard deviation and mean. A batch-normalised model has none."""
+        if self.kind == "batch":
+            return []
+        shape = (1, -1, 1, 1)
+        return [
+            StyleStats({DEEPEST_TAP: beta.detach().view(shape)}, {DEEPEST_TAP: gamma.detach().abs().view(shape)}, space)
+            for beta, gamma in zip(self.beta, self.gamma, strict=True)
+        ]
+
+    def fold_into(self, decoder: Decoder) -> Decoder:
+        """The decoder that batch normalisation leaves behind: with running statistics it is one scale and shift for
+        each channel, which the decoder's first convolution takes up exactly. Its style is inside; it decodes the
+        content's own features (alpha 0)."""
+        folded = copy.deepcopy(decoder)
+        scale = self.batch.weight / (self.batch.running_var + EPS).sqrt()
+        shift = self.batch.bias - self.batch.running_mean * scale
+        first = folded.get_submodule(folded.names[0])
+        with torch.no_grad():
+            first.bias += torch.einsum("oikl,i->o", first.weight, shift)
+            first.weight *= scale[:, None, None]
+        return folded

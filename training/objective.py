@@ -1,0 +1,66 @@
+"""The loss of a training step (Huang and Belongie 2017, equations 11 to 13; the report's equations 2 and 3)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from adain_core.encoder import DEEPEST_TAP
+from adain_core.measure import content_loss, style_losses, total_variation
+from adain_core.normalize import adaptive_instance_norm
+
+from .networks import LossNetwork, Stylizer
+from .recipe import Recipe
+
+
+class Objective(nn.Module):
+    """From a batch of crops to the losses of their stylisation.
+
+    Args:
+        recipe: the weights of the terms and their convention.
+        stylizer: what learns.
+        loss_network: not a part of this module's parameters.
+    """
+
+    def __init__(self, recipe: Recipe, stylizer: Stylizer, loss_network: LossNetwork) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.stylizer = stylizer
+        self.loss_network = loss_network
+
+    def forward(
+        self,
+        content: Tensor,
+        style: Tensor,
+        content_numbers: list[int],
+        style_numbers: list[int],
+        style_images: Tensor,
+    ) -> dict[str, Tensor]:
+        """The terms and, under ``total``, their weighted sum.
+
+        Args:
+            content: crops [B, 3, H, W] in 0..1.
+            style: crops [B, 3, H, W] in 0..1.
+            content_numbers: the crops' numbers in their sequence, B of them.
+            style_numbers: likewise.
+            style_images: the number of each style's image in its folder, [B].
+        """
+        recipe = self.recipe
+        features = self.loss_network.content_features(content, content_numbers)
+        stats = self.loss_network.style_stats(style, style_numbers)
+        target = adaptive_instance_norm(features, stats.mean[DEEPEST_TAP], stats.std[DEEPEST_TAP])
+        shared = self.stylizer.encoder is self.loss_network.encoder
+        known = (features, stats) if shared else ()
+        pictures = self.stylizer(content, style, style_images, *known)
+        found = self.loss_network.features(pictures)
+        terms = {
+            "content": content_loss(found[DEEPEST_TAP], target, recipe.convention),
+            "style": sum(style_losses(found, stats, recipe.convention).values()),
+        }
+        total = recipe.content_weight * terms["content"] + recipe.style_weight * terms["style"]
+        if recipe.identity_weight:
+            terms["identity"] = (self.stylizer(content, content, style_images).float() - content).abs().mean()
+            total = total + recipe.identity_weight * terms["identity"]
+        if recipe.tv_weight:
+            terms["tv"] = total_variation(pictures.float())
+            total = total + recipe.tv_weight * terms["tv"]
+        return {**terms, "total": total}
