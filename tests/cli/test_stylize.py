@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from adain_core.cli import main
+from adain_core.images import read_picture
+from tests.cli.conftest import size_of
+
+
+def test_a_photo_in_the_style_of_a_picture(adain, photo, painting, tmp_path):
+    result = adain("stylize", photo, painting, "-o", tmp_path / "out" / "result.png")
+    assert result.returncode == 0, result.stderr
+    assert size_of(tmp_path / "out" / "result.png") == (56, 40)
+    assert "result.png" in result.stdout
+    difference = read_picture(tmp_path / "out" / "result.png").rgb - read_picture(photo).rgb
+    assert difference.abs().mean() > 0.02
+
+
+def test_several_styles_sizes_alpha_and_mask(adain, photo, painting, tmp_path):
+    mask = tmp_path / "mask.png"
+    Image.linear_gradient("L").save(mask)
+    options = ["--weights", "2,1", "--alpha", 0.5, "--size", 80, "--style-size", 24, "--mask", mask]
+    result = adain("stylize", photo, painting, photo, "-o", tmp_path / "r.webp", *options)
+    assert result.returncode == 0, result.stderr
+    assert size_of(tmp_path / "r.webp") == (112, 80)
+
+
+def test_a_folder_goes_on_after_a_file_that_cannot_be_read(adain, photo, painting, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a.png", "c.png"):
+        (folder / name).write_bytes(photo.read_bytes())
+    (folder / "b.png").write_bytes(photo.read_bytes()[:100])
+    result = adain("stylize", folder, painting, "-o", tmp_path / "out")
+    assert result.returncode == 1
+    assert "b.png" in result.stderr and "Traceback" not in result.stderr
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+
+
+@pytest.mark.parametrize("kind", ["1x1", "black", "palette", "16-bit", "RGBA", "grey with alpha"])
+def test_unusual_images_work_as_content_and_as_style(painting, tmp_path, kind):
+    images = {
+        "1x1": Image.new("RGB", (1, 1), "teal"),
+        "black": Image.new("RGB", (33, 20)),
+        "palette": Image.new("RGB", (20, 20), "tan").convert("P"),
+        "16-bit": Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20) * 100),
+        "RGBA": Image.new("RGBA", (20, 30), (9, 99, 200, 128)),
+        "grey with alpha": Image.new("LA", (20, 30), (9, 128)),
+    }
+    path, out = tmp_path / "image.png", tmp_path / "out.png"
+    images[kind].save(path)
+    for content, style in ((path, painting), (painting, path)):
+        assert main(["stylize", str(content), str(style), "-o", str(out), "--overwrite"]) == 0
+        assert size_of(out) == size_of(content)
+    main(["stylize", str(path), str(painting), "-o", str(out), "--overwrite"])
+    with Image.open(out) as image:
+        assert image.mode == ("RGBA" if "A" in images[kind].mode.replace("LA", "A") else "RGB")
+
+
+def test_the_result_replaces_a_file_only_with_overwrite(adain, photo, painting, tmp_path):
+    out = tmp_path / "out.png"
+    out.write_bytes(b"precious")
+    refused = adain("stylize", photo, painting, "-o", out)
+    assert refused.returncode == 2 and "--overwrite" in refused.stderr and out.read_bytes() == b"precious"
+    assert adain("stylize", photo, painting, "-o", out, "--overwrite").returncode == 0
+
+
+def test_info_lists_the_embedded_model(adain):
+    result = adain("info")
+    assert result.returncode == 0
+    assert all(word in result.stdout for word in ("lite", "space", "licence", "MIT", "origin"))

@@ -1,0 +1,37 @@
+"""The core with the public AdaIN weights, where they are at hand: the pictures that everyone knows."""
+
+import pytest
+import torch
+
+from adain_core.encoder import STYLE_TAPS
+from adain_core.images import read_picture, scale_short_side
+from adain_core.measure import content_loss, style_losses
+from adain_core.pipeline import StyleTransfer
+from adain_core.stats import StyleStats
+from adain_core.weights import VGG19_NORMALISED, load_model
+from tests.helpers import SHARED
+
+
+def test_the_public_decoder_gives_a_good_adain_picture(reference):
+    folder = SHARED / "data" / "eval_public"
+    if not folder.is_dir():
+        pytest.skip("the evaluation pictures are not on this machine")
+    weights = load_model(reference / "vgg_normalised_relu4_1.safetensors", reference / "adain_decoder.safetensors")
+    assert weights.space == VGG19_NORMALISED
+    model = StyleTransfer(weights.encoder, weights.decoder, weights.space, torch.device("cpu"))
+    content, style = (
+        scale_short_side(read_picture(min((folder / kind).glob("*.jpg"))).rgb, 256) for kind in ("content", "style")
+    )
+    result = model(content, style)
+
+    with torch.no_grad():
+        goal = StyleStats.measure(model.encoder(style, STYLE_TAPS), "")
+        target = model.blend(model.encode(content), model.compute_style_stats(style)).current
+
+        def losses(picture: torch.Tensor) -> tuple[float, float]:
+            features = model.encoder(picture, STYLE_TAPS)
+            style_loss = sum(style_losses(features, goal).values())
+            return content_loss(features["relu4_1"], target).item(), style_loss.item()
+
+        assert losses(result)[0] < losses(content)[0]
+        assert losses(result)[1] < 0.25 * losses(content)[1]
