@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 MERGE = "one style"
 EACH = "each"
+OFF = "off"
 
 
 def alpha_input() -> io.Float.Input:

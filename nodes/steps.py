@@ -59,7 +59,7 @@ def blend(
             f"There are {count} contents but {style.count} styles; connect one style, one for each content, or a single"
             " content."
         )
-    mask = from_mask(mask, "mask", "the content", count)
+    mask = from_mask(mask, "mask", "features", count)
     model = content.model.load()
     features = model.blend(content.to(model.device).features, style, alpha, mask, transform)
     return replace(content, features=features).to(intermediate_device())

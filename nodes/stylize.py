@@ -9,12 +9,10 @@ from ..adain_core.color import COLOR_METHODS
 from ..adain_core.images import scale_short_side
 from .color import preserve_color
 from .images import from_image, to_image
-from .inputs import alpha_input, batch_input, style_scale_input
+from .inputs import OFF, alpha_input, batch_input, style_scale_input
 from .progress import progress_bar, section
 from .steps import blend, compute_style_stats, decode, encode
 from .types import AdaINModel, Model
-
-OWN_COLORS = "the style's"
 
 
 class AdaINStylize(io.ComfyNode):
@@ -44,11 +42,10 @@ class AdaINStylize(io.ComfyNode):
                 style_scale_input(),
                 batch_input(),
                 io.Combo.Input(
-                    "colors",
-                    options=[OWN_COLORS, *COLOR_METHODS],
-                    default=OWN_COLORS,
-                    tooltip="Whose colours the result has: the style's, or the content's, kept by luminance,"
-                    " covariance or histogram as in Preserve Color.",
+                    "keep_colors",
+                    options=[OFF, *COLOR_METHODS],
+                    default=OFF,
+                    tooltip="Keep the content's colours, by the methods of Preserve Color; off gives those of the style.",
                 ),
                 io.Mask.Input("mask", optional=True, tooltip="Stylise where the mask is white; the rest stays."),
             ],
@@ -65,7 +62,7 @@ class AdaINStylize(io.ComfyNode):
         size: int,
         style_scale: float,
         batch: str,
-        colors: str,
+        keep_colors: str,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
         progress = progress_bar()
@@ -76,4 +73,4 @@ class AdaINStylize(io.ComfyNode):
         stats = compute_style_stats(model, style, "style", batch, style_scale)
         features = encode(model, content, "content", section(progress, 0.0, 0.4))
         image = decode(model, blend(features, stats, alpha, mask=mask), section(progress, 0.4, 1.0))
-        return io.NodeOutput(image if colors == OWN_COLORS else preserve_color(content, image, colors))
+        return io.NodeOutput(image if keep_colors == OFF else preserve_color(content, image, keep_colors))

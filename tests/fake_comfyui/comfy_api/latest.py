@@ -1,0 +1,150 @@
+"""The part of ``comfy_api.latest`` that the nodes use, as strict as version 0.3.64."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from enum import Enum
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+
+class _Input:
+    """Takes the options that its type has in ComfyUI, under the names that the server sends to the browser."""
+
+    io_type: ClassVar[str]
+    accepted: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, id: str, *, optional: bool = False, **options: Any) -> None:
+        unknown = options.keys() - self.accepted - {"display_name", "tooltip", "lazy"}
+        if unknown:
+            raise TypeError(f"{self.io_type}.Input has no argument {', '.join(sorted(unknown))}")
+        self.id, self.optional = id, optional
+        self.options = {"display" if key == "display_mode" else key: value for key, value in options.items()}
+
+
+@dataclass
+class _Output:
+    id: str | None = None
+    display_name: str | None = None
+    tooltip: str | None = None
+
+
+_WIDGET = {"default", "socketless", "force_input"}
+_NUMBER = {*_WIDGET, "min", "max", "step", "control_after_generate", "display_mode"}
+
+
+def _type(name: str, accepted: set[str] | None = None) -> Any:
+    members = {"io_type": name, "accepted": frozenset(accepted or ())}
+    return SimpleNamespace(
+        Input=type("Input", (_Input,), members), Output=type("Output", (_Output,), {"io_type": name})
+    )
+
+
+class _NumberDisplay(str, Enum):
+    number = "number"
+    slider = "slider"
+
+
+class _Hidden(str, Enum):
+    unique_id = "UNIQUE_ID"
+    prompt = "PROMPT"
+    extra_pnginfo = "EXTRA_PNGINFO"
+
+
+@dataclass
+class _Schema:
+    node_id: str
+    display_name: str | None = None
+    category: str = "sd"
+    inputs: list[_Input] = field(default_factory=list)
+    outputs: list[_Output] = field(default_factory=list)
+    hidden: list[_Hidden] = field(default_factory=list)
+    description: str = ""
+    is_input_list: bool = False
+    is_output_node: bool = False
+    is_deprecated: bool = False
+    is_experimental: bool = False
+    is_api_node: bool = False
+    not_idempotent: bool = False
+    enable_expand: bool = False
+
+    def __post_init__(self) -> None:
+        names = [i.id for i in self.inputs] + [o.id for o in self.outputs if o.id]
+        if len(names) != len(set(names)):
+            raise ValueError(f"Ids of inputs and outputs must be unique: {names}")
+
+
+class _NodeOutput:
+    def __init__(
+        self, *args: Any, ui: Any = None, expand: dict | None = None, block_execution: str | None = None
+    ) -> None:
+        self.args, self.ui = args, ui
+
+
+class _ComfyNode:
+    hidden: ClassVar[SimpleNamespace | None] = None
+
+    @classmethod
+    def info(cls) -> dict[str, Any]:
+        """What ``/object_info`` says of the node."""
+        schema = cls.define_schema()
+        inputs: dict[str, dict[str, Any]] = {}
+        for i in schema.inputs:
+            inputs.setdefault("optional" if i.optional else "required", {})[i.id] = [i.io_type, i.options]
+        return {
+            "input": inputs,
+            "output": [o.io_type for o in schema.outputs],
+            "output_name": [o.display_name or o.io_type for o in schema.outputs],
+            "output_tooltips": [o.tooltip for o in schema.outputs],
+            "name": schema.node_id,
+            "display_name": schema.display_name,
+            "description": schema.description,
+            "category": schema.category,
+            "output_node": schema.is_output_node,
+        }
+
+    @classmethod
+    def call(cls, method: str, node_id: str, arguments: dict[str, Any]) -> Any:
+        """Call a class method as ComfyUI does: on a copy of the class that refuses new attributes."""
+
+        def locked(owner: type, name: str, value: Any) -> None:
+            raise AttributeError(f"Cannot modify class attribute '{name}' on locked class '{owner.__name__}'")
+
+        meta = type("Locked", (type(cls),), {"__setattr__": locked})
+        members = {"hidden": SimpleNamespace(unique_id=node_id, prompt=None, extra_pnginfo=None)}
+        return inspect.getattr_static(cls, method).__func__(meta(cls.__name__, (cls,), members), **arguments)
+
+
+class _PreviewImage:
+    def __init__(self, image: Any, animated: bool = False, cls: Any = None) -> None:
+        self.image = image
+
+
+class _PreviewText:
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+
+# Classes, not modules: `from comfy_api.latest.io import ...` fails in 0.3.64.
+class io:
+    Custom = staticmethod(_type)
+    Input, Output = _Input, _Output
+    Boolean = _type("BOOLEAN", {*_WIDGET, "label_on", "label_off"})
+    Int = _type("INT", _NUMBER)
+    Float = _type("FLOAT", {*_NUMBER, "round"} - {"control_after_generate"})
+    String = _type("STRING", {*_WIDGET, "multiline", "placeholder", "dynamic_prompts"})
+    Combo = _type("COMBO", {"default", "options", "socketless", "control_after_generate"})
+    Image = _type("IMAGE")
+    Mask = _type("MASK")
+    NumberDisplay, Hidden = _NumberDisplay, _Hidden
+    Schema, ComfyNode, NodeOutput = _Schema, _ComfyNode, _NodeOutput
+
+
+class ui:
+    PreviewImage, PreviewText = _PreviewImage, _PreviewText
+
+
+class ComfyExtension:
+    async def get_node_list(self) -> list[type[_ComfyNode]]:
+        raise NotImplementedError

@@ -1,0 +1,124 @@
+"""Load AdaIN Model."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.nodes.models import OWN_DECODER, image, load, save_model
+
+
+def options(comfy, name):
+    return comfy.nodes["AdaINModelLoader"].info()["input"]["required"][name][1]["options"]
+
+
+def workflow(model, decoder=OWN_DECODER, picture=None):
+    loader = {"model": model, "decoder": decoder, "precision": "float32"}
+    return {
+        "1": {"class_type": "AdaINModelLoader", "inputs": loader},
+        "2": {"class_type": "LoadImage", "inputs": {"image": picture}},
+        "3": {"class_type": "AdaINEncode", "inputs": {"model": ["1", 0], "image": ["2", 0]}},
+        "4": {"class_type": "AdaINDecode", "inputs": {"model": ["1", 0], "features": ["3", 0]}},
+        "5": {"class_type": "PreviewImage", "inputs": {"images": ["4", 0]}},
+    }
+
+
+@pytest.fixture
+def folder():
+    import folder_paths
+
+    return Path(folder_paths.models_dir) / "adain"
+
+
+@pytest.fixture
+def picture(comfy):
+    import folder_paths
+    from PIL import Image
+
+    Image.linear_gradient("L").resize((40, 32)).save(Path(folder_paths.get_input_directory()) / "p.png")
+    return "p.png"
+
+
+def test_it_lists_the_files_that_are_there_at_the_time(comfy, folder):
+    before = options(comfy, "model")
+    save_model("sub/mine.safetensors")
+    (folder / "notes.pth").write_bytes(b"x")
+    assert set(options(comfy, "model")) - set(before) == {"sub/mine.safetensors"}
+    assert options(comfy, "decoder") == [OWN_DECODER, *options(comfy, "model")]
+    (folder / "sub" / "mine.safetensors").unlink()
+    assert options(comfy, "model") == before
+
+
+@pytest.mark.parametrize("name", ["../tiny.safetensors", "/etc/passwd", "gone.safetensors", ""])
+def test_a_name_that_is_not_listed_is_refused_before_and_during_execution(comfy, folder, name):
+    save_model("tiny.safetensors")
+    save_model("../tiny.safetensors")
+    answer = comfy.nodes["AdaINModelLoader"].validate_inputs(model=name)
+    assert f"'model' is '{name}'" in answer and "tiny.safetensors" in answer
+    with pytest.raises(ValueError, match="not there"):
+        load(comfy, name)
+
+
+def test_a_missing_model_stops_the_workflow_before_it_runs(comfy, picture):
+    import execution
+
+    with pytest.raises(execution.InvalidWorkflow, match=r"'decoder' is 'gone\.safetensors'"):
+        comfy.run(workflow(save_model("tiny.safetensors"), "gone.safetensors", picture))
+
+
+def test_a_second_queue_runs_nothing_and_a_replaced_file_is_noticed(comfy, folder, picture):
+    wf = workflow(save_model("tiny.safetensors"), picture=picture)
+    first = comfy.run(wf)["5"].ui.image
+    assert comfy.executed == ["1", "2", "3", "4", "5"]
+    comfy.run(wf)
+    assert comfy.executed == []
+    save_model("tiny.safetensors", seed=1)
+    second = comfy.run(wf)["5"].ui.image
+    assert comfy.executed == ["1", "3", "4", "5"]
+    assert not torch.equal(first, second)
+
+
+def test_weights_are_read_again_only_when_their_content_changes(comfy, folder):
+    model = load(comfy, save_model("tiny.safetensors"))
+    os.utime(folder / "tiny.safetensors", (1, 1))
+    assert load(comfy, "tiny.safetensors") is model
+    assert load(comfy, "tiny.safetensors", precision="bfloat16") is not model
+    save_model("tiny.safetensors", seed=1)
+    assert load(comfy, "tiny.safetensors") is not model
+
+
+def test_the_precision_is_that_of_the_convolutions(comfy):
+    name = save_model("tiny.safetensors")
+    for precision in ("float32", "bfloat16", "float16"):
+        decoder = load(comfy, name, precision=precision).patcher.model.decoder
+        assert next(decoder.parameters()).dtype == getattr(torch, precision)
+
+
+def test_a_decoder_alone_finds_its_encoder_beside_it(comfy):
+    save_model("encoder.safetensors", parts="encoder")
+    model = load(comfy, save_model("decoder.safetensors", parts="decoder"))
+    assert model.space == "tiny"
+
+
+def test_another_decoder_for_the_same_encoder(comfy):
+    model = load(comfy, save_model("a.safetensors"), save_model("b.safetensors", skips="concat-content"))
+    assert str(model.patcher.model.decoder.skips) == "concat-content"
+
+
+def test_a_decoder_of_another_space_is_refused_by_name(comfy):
+    with pytest.raises(ValueError, match=r"b\.safetensors decodes the space other.*is in the space tiny"):
+        load(comfy, save_model("a.safetensors"), save_model("b.safetensors", space="other"))
+
+
+def test_weights_go_through_comfyuis_model_management(comfy, tiny):
+    from comfy import model_management
+
+    comfy.call("AdaINEncode", model=tiny, image=image())
+    assert model_management.loaded == [tiny.patcher]
+
+
+def test_weights_that_were_loaded_in_inference_mode_can_be_differentiated_through(comfy, tiny):
+    x = torch.rand(1, 3, 16, 16, requires_grad=True)
+    tiny.patcher.model.encoder(x)["relu4_1"].sum().backward()
+    assert torch.isfinite(x.grad).all()

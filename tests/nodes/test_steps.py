@@ -1,0 +1,197 @@
+"""The four steps, Mix Styles and AdaIN Stylize."""
+
+import pytest
+import torch
+
+from adain_core.pipeline import StyleTransfer
+from adain_core.stats import mix
+from adain_core.weights import load_model
+from tests.nodes.models import image, load, save_model
+
+STYLIZE = {
+    "alpha": 1.0,
+    "size": 0,
+    "style_scale": 1.0,
+    "batch": "one style",
+    "keep_colors": "off",
+}
+
+
+def chain(comfy, model, content, style, alpha=1.0, batch="one style", style_scale=1.0, style_mask=None, mask=None):
+    (features,) = comfy.call("AdaINEncode", model=model, image=content)
+    (stats,) = comfy.call(
+        "AdaINComputeStyleStats", model=model, image=style, style_scale=style_scale, batch=batch, mask=style_mask
+    )
+    (blended,) = comfy.call("AdaINBlend", features=features, style=stats, alpha=alpha, transform="adain", mask=mask)
+    return comfy.call("AdaINDecode", model=model, features=blended)[0]
+
+
+def stylize(comfy, model, content, style, **options):
+    return comfy.call("AdaINStylize", model=model, content=content, style=style, **(STYLIZE | options))[0]
+
+
+@pytest.mark.parametrize("skips", ["plain", "concat-both", "add-content-adain"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_the_chain_gives_bit_for_bit_what_stylize_gives(comfy, skips, channels):
+    model = load(comfy, save_model("m.safetensors", skips=skips))
+    content, style, mask = image(50, 71, channels=channels), image(64, 40, seed=1), torch.rand(1, 50, 71)
+    options = {"alpha": 0.7, "style_scale": 1.5, "mask": mask}
+    result = stylize(comfy, model, content, style, **options)
+    assert result.shape == content.shape and result.dtype == torch.float32 and result.is_contiguous()
+    assert torch.equal(result, chain(comfy, model, content, style, **options))
+
+
+def test_stylize_with_colours_is_the_chain_and_preserve_color(comfy, tiny):
+    content, style = image(), image(seed=1)
+    recoloured = comfy.call(
+        "AdaINPreserveColor", content=content, stylized=chain(comfy, tiny, content, style), method="luminance"
+    )[0]
+    assert torch.equal(stylize(comfy, tiny, content, style, keep_colors="luminance"), recoloured)
+
+
+def test_the_nodes_give_what_the_library_gives(comfy, tmp_path):
+    name = save_model("m.safetensors")
+    weights = load_model(tmp_path / "models" / "adain" / name)
+    core = StyleTransfer(weights.encoder, weights.decoder, weights.space, torch.device("cpu"))
+    content, style, mask = image(), image(seed=1), torch.rand(40, 56)
+    expected = core(content.movedim(-1, 1), style.movedim(-1, 1), alpha=0.6, mask=mask).movedim(1, -1)
+    torch.testing.assert_close(
+        stylize(comfy, load(comfy, name), content, style, alpha=0.6, mask=mask[None]), expected, atol=1e-6, rtol=0
+    )
+
+
+def test_one_style_for_a_batch(comfy, tiny):
+    contents, style = image(batch=3), image(seed=1)
+    result = stylize(comfy, tiny, contents, style)
+    for i in range(3):
+        torch.testing.assert_close(result[i : i + 1], stylize(comfy, tiny, contents[i : i + 1], style))
+
+
+def test_each_content_with_its_own_style(comfy, tiny):
+    contents, styles = image(batch=3), image(seed=1, batch=3)
+    result = stylize(comfy, tiny, contents, styles, batch="each")
+    for i in range(3):
+        alone = stylize(comfy, tiny, contents[i : i + 1], styles[i : i + 1])
+        torch.testing.assert_close(result[i : i + 1], alone)
+
+
+@pytest.mark.parametrize("skips", ["plain", "concat-both"])
+def test_one_content_with_several_styles(comfy, skips):
+    model = load(comfy, save_model("m.safetensors", skips=skips))
+    content, styles = image(channels=4), image(seed=1, batch=3)
+    result = stylize(comfy, model, content, styles, batch="each", mask=torch.rand(1, 40, 56))
+    assert result.shape == (3, 40, 56, 4)
+    assert torch.equal(result[..., 3], content[..., 3].expand(3, -1, -1))
+    assert not torch.equal(result[0], result[1])
+
+
+def test_a_batch_as_one_style_differs_from_each(comfy, tiny):
+    contents, styles = image(batch=2), image(seed=1, batch=2)
+    assert not torch.equal(stylize(comfy, tiny, contents, styles), stylize(comfy, tiny, contents, styles, batch="each"))
+
+
+def test_counts_that_do_not_fit_are_both_named(comfy, tiny):
+    with pytest.raises(ValueError, match="3 contents but 2 styles"):
+        stylize(comfy, tiny, image(batch=3), image(seed=1, batch=2), batch="each")
+    with pytest.raises(ValueError, match="'mask' is a batch of 2, but 'features' of 3"):
+        chain(comfy, tiny, image(batch=3), image(seed=1), mask=torch.rand(2, 40, 56))
+    with pytest.raises(ValueError, match="'mask' is a batch of 3, but 'image' of 1"):
+        chain(comfy, tiny, image(), image(seed=1), style_mask=torch.rand(3, 40, 56))
+
+
+def test_load_images_way_to_say_no_mask_means_everywhere(comfy, tiny):
+    content, style, none = image(), image(seed=1), torch.zeros(1, 64, 64)
+    expected = chain(comfy, tiny, content, style)
+    assert torch.equal(chain(comfy, tiny, content, style, mask=none, style_mask=none), expected)
+    assert not torch.equal(chain(comfy, tiny, content, style, mask=torch.zeros(1, 40, 56)), expected)
+
+
+def test_a_mask_keeps_the_rest_as_the_decoder_renders_it(comfy, tiny):
+    content, style = image(64, 128), image(seed=1)
+    mask = torch.zeros(1, 64, 128)
+    mask[:, :, 96:] = 1
+    masked = chain(comfy, tiny, content, style, mask=mask)
+    untouched = chain(comfy, tiny, content, style, alpha=0.0)
+    torch.testing.assert_close(masked[:, :, :40], untouched[:, :, :40])
+    assert not torch.allclose(masked[:, :, 100:], untouched[:, :, 100:], atol=1e-4)
+
+
+def test_blends_with_masks_compose(comfy, tiny):
+    content, left = image(64, 128), torch.zeros(1, 64, 128)
+    left[:, :, :64] = 1
+    (features,) = comfy.call("AdaINEncode", model=tiny, image=content)
+    for seed, mask in ((1, left), (2, 1 - left)):
+        (style,) = comfy.call(
+            "AdaINComputeStyleStats", model=tiny, image=image(seed=seed), style_scale=1.0, batch="one style"
+        )
+        (features,) = comfy.call("AdaINBlend", features=features, style=style, alpha=1.0, transform="adain", mask=mask)
+    (both,) = comfy.call("AdaINDecode", model=tiny, features=features)
+    torch.testing.assert_close(both[:, :, :20], chain(comfy, tiny, content, image(seed=1), mask=left)[:, :, :20])
+
+
+def test_mix_styles_is_the_weighted_mean_and_passes_over_what_is_not_connected(comfy, tiny):
+    styles = [
+        comfy.call("AdaINComputeStyleStats", model=tiny, image=image(seed=i), style_scale=1.0, batch="one style")[0]
+        for i in (1, 2, 3)
+    ]
+    inputs = {"style_1": styles[0], "weight_1": 1.0, "style_2": styles[1], "weight_2": 0.5, "weight_5": 9.0}
+    (mixed,) = comfy.call("AdaINMixStyles", style_8=styles[2], weight_8=2.5, **inputs)
+    for tap, mean in mix(styles, [1, 0.5, 2.5]).mean.items():
+        torch.testing.assert_close(mixed.mean[tap], mean)
+
+
+def test_a_decoder_that_needs_the_styles_picture_says_so_of_a_mixture(comfy):
+    model = load(comfy, save_model("m.safetensors", skips="concat-style"))
+    (style,) = comfy.call("AdaINComputeStyleStats", model=model, image=image(), style_scale=1.0, batch="one style")
+    (mixed,) = comfy.call("AdaINMixStyles", style_1=style, weight_1=1.0, style_2=style, weight_2=1.0)
+    (features,) = comfy.call("AdaINEncode", model=model, image=image())
+    (features,) = comfy.call("AdaINBlend", features=features, style=mixed, alpha=1.0, transform="adain")
+    with pytest.raises(ValueError, match="'concat-style' needs the style's picture"):
+        comfy.call("AdaINDecode", model=model, features=features)
+
+
+def test_models_that_do_not_belong_together_are_named_by_input_and_space(comfy, tiny):
+    other = load(comfy, save_model("other.safetensors", space="other", seed=1))
+    (features,) = comfy.call("AdaINEncode", model=tiny, image=image())
+    (style,) = comfy.call("AdaINComputeStyleStats", model=other, image=image(), style_scale=1.0, batch="one style")
+    with pytest.raises(ValueError, match="'style' comes from a model with space other.*space tiny"):
+        comfy.call("AdaINBlend", features=features, style=style, alpha=1.0, transform="adain")
+    with pytest.raises(ValueError, match="'features' comes from a model with space tiny.*'model' has the space other"):
+        comfy.call("AdaINDecode", model=other, features=features)
+    (fitting,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image(), style_scale=1.0, batch="one style")
+    with pytest.raises(ValueError, match="'style_2' comes from a model with space other.*'style_1'.*tiny"):
+        comfy.call("AdaINMixStyles", style_1=fitting, weight_1=1.0, style_2=style, weight_2=1.0)
+
+
+def test_what_is_no_image_is_named(comfy, tiny):
+    with pytest.raises(ValueError, match=r"'image' has the shape \[1, 8, 8, 2\]; expected an IMAGE"):
+        comfy.call("AdaINEncode", model=tiny, image=torch.zeros(1, 8, 8, 2))
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (7, 300), (33, 16)])
+def test_any_size_and_grey_pictures_work(comfy, tiny, height, width):
+    result = stylize(comfy, tiny, torch.rand(1, height, width, 1), torch.zeros(1, 1, 1, 3))
+    assert result.shape == (1, height, width, 3) and torch.isfinite(result).all()
+
+
+def test_size_is_the_short_side_of_the_result(comfy, tiny):
+    assert stylize(comfy, tiny, image(40, 60, channels=4), image(seed=1), size=80).shape == (1, 80, 120, 4)
+
+
+def test_every_bar_reaches_its_end(comfy, tiny):
+    import comfy.utils as utils
+
+    chain(comfy, tiny, image(batch=2), image(seed=1))
+    stylize(comfy, tiny, image(), image(seed=1))
+    assert len(utils.bars) == 3 and all(bar.current == bar.total for bar in utils.bars)
+
+
+def test_stop_ends_a_node_between_two_layers_and_leaves_nothing_broken(comfy, tiny):
+    from comfy import model_management
+
+    expected = stylize(comfy, tiny, image(), image(seed=1))
+    for layer in range(0, 24, 5):
+        model_management.stop_after = layer
+        with pytest.raises(model_management.InterruptProcessingException):
+            stylize(comfy, tiny, image(), image(seed=1))
+    assert torch.equal(stylize(comfy, tiny, image(), image(seed=1)), expected)
