@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -58,14 +59,19 @@ class Decoder(nn.Module):
         Returns:
             RGB picture [B, 3, 8 H, 8 W]; about 0..1, not clamped.
         """
-        x = features
-        for name in self.names[:-1]:
-            x = F.relu(self.get_submodule(name)(x))
-            if name.endswith("_1"):
+        x = F.relu(self.get_submodule(self.names[0])(features), inplace=True)
+        for before, name in pairwise(self.names):
+            conv = self.get_submodule(name)
+            if not before.endswith("_1"):
+                x = conv(x)
+            elif self.skips.join == "plain":
+                x = conv.upsampled(x)
+            else:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
-                if self.skips.join != "plain":
-                    x = self._join(x, maps[f"relu{int(name[4]) - 1}_1"])
-        return self.get_submodule(self.names[-1])(x)
+                x = conv(self._join(x, maps[f"relu{name[4]}_1"]))
+            if name != self.names[-1]:
+                x = F.relu(x, inplace=True)
+        return x
 
     def _join(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
         if self.skips.join == "add":

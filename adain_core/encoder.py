@@ -39,6 +39,23 @@ class Conv3x3(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         return conv3x3(x, self.weight, self.bias)
 
+    def upsampled(self, x: Tensor) -> Tensor:
+        """What this convolution makes of ``x`` after nearest upsampling by 2, in one step and less than half the time.
+
+        Two neighbouring pixels that are copies of one cell share their weights, so the 3x3 kernel over the large map
+        is a 4x4 kernel of a transposed convolution over the small one; reflection there is replication here.
+
+        Args:
+            x: [B, C, H, W], any H and W.
+
+        Returns:
+            [B, C', 2 H, 2 W].
+        """
+        corners = [(0, 1, 0, 1), (1, 0, 0, 1), (0, 1, 1, 0), (1, 0, 1, 0)]
+        kernel = sum(F.pad(self.weight, corner) for corner in corners)
+        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        return F.conv_transpose2d(padded, kernel.flip(-1, -2).transpose(0, 1), self.bias, stride=2, padding=3)
+
 
 class Encoder(nn.Module):
     """VGG-19 from RGB to the first ReLU of its last block, with every ReLU as a tap.
@@ -85,11 +102,14 @@ class Encoder(nn.Module):
                 x = self.pool(x, kernel_size=2, stride=2, ceil_mode=True)
             for name in names:
                 x = self._first(x) if name == "conv1_1" else self.get_submodule(name)(x)
-                for tap in (name, name.replace("conv", "relu")):
-                    if tap.startswith("relu"):
-                        x = F.relu(x)
-                    if tap in wanted:
-                        features[tap] = x
+                if name in wanted:
+                    features[name] = x
+                # In place where nobody else holds the map: fresh memory for a large one costs as much as the
+                # convolution.
+                x = F.relu(x, inplace=name not in wanted)
+                tap = name.replace("conv", "relu")
+                if tap in wanted:
+                    features[tap] = x
                 if len(features) == len(wanted):
                     return features
         unknown = ", ".join(sorted(wanted - features.keys()))

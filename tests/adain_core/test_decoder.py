@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from adain_core.decoder import Decoder
-from adain_core.encoder import VGG19_WIDTHS, Encoder
+from adain_core.encoder import VGG19_WIDTHS, Conv3x3, Encoder
 from adain_core.skips import SKIP_TAPS, Skips
 from adain_core.stats import StyleStats
 from adain_core.transfer import Blend
@@ -106,3 +106,11 @@ def test_at_alpha_0_the_content_stands_in_for_the_style(kind):
     blend = Blend(StyleStats.measure({"relu1_1": style}, space=""), alpha=0.0)
     for joined in skips.maps("relu1_1", content, [blend], [style]):
         torch.testing.assert_close(joined, content)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5), (2, 2), (7, 4)])
+def test_upsampling_and_convolution_in_one_step_is_the_two_steps(height, width):
+    conv = Conv3x3(3, 4)
+    x = torch.randn(2, 3, height, width)
+    expected = conv(torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest"))
+    torch.testing.assert_close(conv.upsampled(x), expected, rtol=1e-4, atol=1e-5)
