@@ -5,6 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .color import AdaINPreserveColor
+from .compare import AdaINMeasure, AdaINStyleGrid
+from .gatys import AdaINGatys, AdaINTextureSynthesis
 from .library import AdaINLoadStyle, AdaINSaveStyle, register_styles
 from .models import FOLDER, AdaINModelLoader, register_folder
 from .steps import AdaINBlend, AdaINComputeStyleStats, AdaINDecode, AdaINEncode, AdaINMixStyles
@@ -21,6 +23,10 @@ NODES: list[type[io.ComfyNode]] = [
     AdaINSaveStyle,
     AdaINLoadStyle,
     AdaINPreserveColor,
+    AdaINGatys,
+    AdaINTextureSynthesis,
+    AdaINStyleGrid,
+    AdaINMeasure,
 ]
 
 

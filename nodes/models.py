@@ -68,10 +68,8 @@ def _digest(path: Path, modified: int, size: int) -> str:
 @lru_cache(maxsize=4)
 def _load(name: str, files: tuple[tuple[Path, str], ...], dtype: torch.dtype) -> Model:
     """A model by the contents of its files: the cache notices a file that was replaced."""
-    # ComfyUI runs nodes in inference mode, but weights born there could never be differentiated through.
-    with torch.inference_mode(False):
-        weights = load_model(*(path for path, _ in files))
-        networks = Networks(weights.encoder.compute_in(dtype), weights.decoder.to(dtype))
+    weights = load_model(*(path for path, _ in files))
+    networks = Networks(weights.encoder.compute_in(dtype), weights.decoder.to(dtype))
     interrupt_between_layers(networks)
     patcher = ModelPatcher(networks, model_management.get_torch_device(), model_management.unet_offload_device())
     return Model(name, weights.space, dtype, patcher)

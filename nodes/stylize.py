@@ -45,7 +45,7 @@ class AdaINStylize(io.ComfyNode):
                     "keep_colors",
                     options=[OFF, *COLOR_METHODS],
                     default=OFF,
-                    tooltip="Keep the content's colours, by the methods of Preserve Color; off gives those of the style.",
+                    tooltip="Keep the content's colours, by the methods of Preserve Color; off gives the style's.",
                 ),
                 io.Mask.Input("mask", optional=True, tooltip="Stylise where the mask is white; the rest stays."),
             ],

@@ -154,12 +154,12 @@ def test_models_that_do_not_belong_together_are_named_by_input_and_space(comfy, 
     other = load(comfy, save_model("other.safetensors", space="other", seed=1))
     (features,) = comfy.call("AdaINEncode", model=tiny, image=image())
     (style,) = comfy.call("AdaINComputeStyleStats", model=other, image=image(), style_scale=1.0, batch="one style")
-    with pytest.raises(ValueError, match="'style' comes from a model with space other.*space tiny"):
+    with pytest.raises(ValueError, match=r"'style' comes from a model with space other.*space tiny"):
         comfy.call("AdaINBlend", features=features, style=style, alpha=1.0, transform="adain")
-    with pytest.raises(ValueError, match="'features' comes from a model with space tiny.*'model' has the space other"):
+    with pytest.raises(ValueError, match=r"'features' comes from a model with space tiny.*'model' has the space other"):
         comfy.call("AdaINDecode", model=other, features=features)
     (fitting,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image(), style_scale=1.0, batch="one style")
-    with pytest.raises(ValueError, match="'style_2' comes from a model with space other.*'style_1'.*tiny"):
+    with pytest.raises(ValueError, match=r"'style_2' comes from a model with space other.*'style_1'.*tiny"):
         comfy.call("AdaINMixStyles", style_1=fitting, weight_1=1.0, style_2=style, weight_2=1.0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -41,12 +41,12 @@ def _type(name: str, accepted: set[str] | None = None) -> Any:
     )
 
 
-class _NumberDisplay(str, Enum):
+class _NumberDisplay(StrEnum):
     number = "number"
     slider = "slider"
 
 
-class _Hidden(str, Enum):
+class _Hidden(StrEnum):
     unique_id = "UNIQUE_ID"
     prompt = "PROMPT"
     extra_pnginfo = "EXTRA_PNGINFO"

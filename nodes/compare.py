@@ -1,0 +1,168 @@
+"""Looking at many results side by side, and measuring one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..adain_core.encoder import DEEPEST_TAP
+from ..adain_core.grid import contact_sheet
+from ..adain_core.images import resize
+from ..adain_core.measure import Measures, measure
+from ..adain_core.progress import Progress
+from .images import from_image, to_image
+from .inputs import MERGE
+from .progress import progress_bar, section
+from .steps import MOST_STYLES, blend, compute_style_stats, decode, encode
+from .types import AdaINModel, Model
+
+MOST_MODELS = 4
+# The smallest picture that has a structural similarity and features at every layer.
+_SMALLEST = 16
+
+
+def parse_alphas(text: str) -> list[float]:
+    """Numbers from 0 to 1, separated by commas.
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    try:
+        alphas = [float(part) for part in text.split(",")]
+    except ValueError:
+        alphas = [math.nan]
+    if not all(0 <= alpha <= 1 for alpha in alphas):
+        raise ValueError(f"'alphas' is '{text}'; expected numbers from 0 to 1 with commas in between: 0.25, 0.5, 1.")
+    return alphas
+
+
+class AdaINStyleGrid(io.ComfyNode):
+    """A contact sheet."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        models = [
+            AdaINModel.Input(f"model_{i}", optional=i > 1, tooltip="A model for rows of its own, to compare decoders.")
+            for i in range(1, MOST_MODELS + 1)
+        ]
+        styles = [
+            io.Image.Input(f"style_{i}", optional=i > 1, tooltip="A style for a row of its own.")
+            for i in range(1, MOST_STYLES + 1)
+        ]
+        return io.Schema(
+            node_id="AdaINStyleGrid",
+            display_name="Style Grid",
+            category="AdaIN",
+            description="A contact sheet with labels: every style, with every model, at several strengths.",
+            inputs=[
+                models[0],
+                io.Image.Input("content", tooltip="The picture to stylise; of a batch, the first."),
+                styles[0],
+                io.String.Input(
+                    "alphas",
+                    default="0.25, 0.5, 0.75, 1",
+                    tooltip="Strengths from 0 to 1, one for each column, with commas in between.",
+                ),
+                io.Int.Input(
+                    "cell", default=256, min=64, max=2048, step=8, tooltip="Long side of each picture, in pixels."
+                ),
+                *models[1:],
+                *styles[1:],
+            ],
+            outputs=[io.Image.Output(display_name="image", tooltip="The contact sheet.")],
+        )
+
+    @classmethod
+    def execute(cls, content: Tensor, alphas: str, cell: int, **inputs: Model | Tensor) -> io.NodeOutput:
+        strengths = parse_alphas(alphas)
+        models = {i: inputs[f"model_{i}"] for i in range(1, MOST_MODELS + 1) if f"model_{i}" in inputs}
+        styles = {i: inputs[f"style_{i}"] for i in range(1, MOST_STYLES + 1) if f"style_{i}" in inputs}
+        progress = progress_bar()
+        rows, labels = [], []
+        total = len(models) * len(styles)
+        for style_number, style in styles.items():
+            for model in models.values():
+                part = section(progress, len(rows) / total, (len(rows) + 1) / total)
+                rows.append(_row(model, content[:1], style, f"style_{style_number}", strengths, part))
+                labels.append(" ".join([str(style_number)] + [model.name] * (len(models) > 1)))
+        columns = ["style", *(f"alpha {alpha:g}" for alpha in strengths)]
+        return io.NodeOutput(to_image(contact_sheet(rows, labels, columns, cell)))
+
+
+def _row(
+    model: Model, content: Tensor, style: Tensor, name: str, alphas: list[float], progress: Progress
+) -> list[Tensor]:
+    """The style's picture, and the content in it at each strength."""
+    stats = compute_style_stats(model, style, name, MERGE, 1.0)
+    features = encode(model, content, "content", lambda _: None)
+    row = [from_image(style, name)[0][:1]]
+    for i, alpha in enumerate(alphas):
+        part = section(progress, i / len(alphas), (i + 1) / len(alphas))
+        row.append(from_image(decode(model, blend(features, stats, alpha), part), "content")[0])
+    return row
+
+
+class AdaINMeasure(io.ComfyNode):
+    """Numbers for a result."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AdaINMeasure",
+            display_name="Measure Stylization",
+            category="AdaIN",
+            description="How far a result is from its content and its style, in the features of a model's encoder."
+            " Lower losses are better; only numbers from the same model compare.",
+            inputs=[
+                AdaINModel.Input(
+                    "model",
+                    tooltip="Its encoder measures; a model other than the one that stylised is the fairer judge.",
+                ),
+                io.Image.Input("result", tooltip="The stylised picture."),
+                io.Image.Input("content", tooltip="What it was made from; brought to the result's size if need be."),
+                io.Image.Input("style", tooltip="The style picture; several are one style seen several times."),
+            ],
+            outputs=[
+                io.String.Output(display_name="report", tooltip="All numbers as text, for Preview Any."),
+                io.Float.Output(display_name="content_loss", tooltip="Distance from the AdaIN target at relu4_1."),
+                io.Float.Output(display_name="style_loss", tooltip="Distance of the statistics, over all layers."),
+                io.Float.Output(display_name="ssim", tooltip="Structural similarity with the content, 1 if equal."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: Model, result: Tensor, content: Tensor, style: Tensor) -> io.NodeOutput:
+        pictures, contents = from_image(result, "result")[0], from_image(content, "content")[0]
+        if len(contents) not in (1, len(pictures)):
+            raise ValueError(
+                f"'content' is a batch of {len(contents)}, but 'result' of {len(pictures)}; connect one content or one"
+                " for each result."
+            )
+        if min(pictures.shape[-2:]) < _SMALLEST:
+            raise ValueError(f"'result' is smaller than {_SMALLEST} pixels; there is too little to measure.")
+        style_stats = compute_style_stats(model, style, "style", MERGE, 1.0)
+        pipeline = model.load()
+        contents = resize(contents, tuple(pictures.shape[-2:])).to(pipeline.device)
+        with torch.inference_mode():
+            measures = measure(
+                pipeline.encoder,
+                pictures.to(pipeline.device),
+                contents.expand_as(pictures),
+                pipeline.encoder(contents)[DEEPEST_TAP],
+                style_stats.to(pipeline.device),
+            )
+        return io.NodeOutput(_report(model, measures), measures.content, measures.total_style, measures.ssim)
+
+
+def _report(model: Model, measures: Measures) -> str:
+    lines = [
+        f"measured with {model.name} ({model.space})",
+        f"content loss  {measures.content:.4f}",
+        f"style loss    {measures.total_style:.4f}",
+        *(f"  {tap}     {loss:.4f}" for tap, loss in measures.style.items()),
+        f"SSIM          {measures.ssim:.4f}",
+    ]
+    return "\n".join(lines)

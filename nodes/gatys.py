@@ -1,0 +1,216 @@
+"""Style transfer and texture synthesis by optimisation, the baseline that AdaIN is measured against."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from comfy.model_management import throw_exception_if_processing_interrupted
+from comfy.utils import ProgressBar
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..adain_core import gatys
+from ..adain_core.curve import loss_chart
+from ..adain_core.images import Picture, scale_short_side, to_pil
+from .images import from_image, to_image
+from .types import AdaINModel, Model
+
+_INITS = ["content", "noise"]
+_OPTIMIZERS = ["lbfgs", "adam"]
+_PREVIEW_EVERY = 5
+_PREVIEW_SIDE = 512
+
+
+def _shared_inputs() -> list[io.Input]:
+    preset = next(iter(gatys.PRESETS))
+    return [
+        io.Combo.Input(
+            "preset",
+            options=list(gatys.PRESETS),
+            default=preset,
+            tooltip="Layers and weights: gatys are those of the paper, tutorial those of PyTorch's widely used"
+            " tutorial (meant for VGG-19). Layers that the model lacks are left out.",
+        ),
+        io.Int.Input(
+            "iterations",
+            default=300,
+            min=1,
+            max=10000,
+            tooltip="How often the loss and its gradient are computed in all. More is better and slower.",
+        ),
+        io.Combo.Input(
+            "optimizer",
+            options=_OPTIMIZERS,
+            default=_OPTIMIZERS[0],
+            tooltip="lbfgs gets further in as many iterations; adam needs less memory.",
+        ),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=2**53,
+            control_after_generate=True,
+            tooltip="Of the noise that it starts from.",
+        ),
+    ]
+
+
+def _outputs() -> list[io.Output]:
+    return [
+        io.Image.Output(display_name="image", tooltip="The picture with the lowest loss."),
+        io.Image.Output(display_name="loss_curve", tooltip="The loss and its parts over the iterations."),
+    ]
+
+
+def _settings(preset: str, iterations: int, optimizer: str, seed: int) -> gatys.Settings:
+    return replace(gatys.PRESETS[preset], iterations=iterations, optimizer=optimizer, seed=seed)
+
+
+class _Watch:
+    """Moves the progress bar, shows the picture as it grows, and ends the work when the user stops the queue.
+
+    Args:
+        runs: how many optimisations there will be in a row.
+        iterations: of each.
+    """
+
+    def __init__(self, runs: int, iterations: int) -> None:
+        self.bar = ProgressBar(runs * iterations)
+        self.done = 0
+
+    def __call__(self, step: gatys.Step) -> None:
+        throw_exception_if_processing_interrupted()
+        preview = None
+        if step.iteration % _PREVIEW_EVERY == 0:
+            preview = ("JPEG", to_pil(Picture(step.picture)), _PREVIEW_SIDE)
+        self.bar.update_absolute(self.done + step.iteration, preview=preview)
+
+    def finish(self, iterations: int) -> None:
+        """One optimisation is over, perhaps before its last iteration."""
+        self.done += iterations
+        self.bar.update_absolute(self.done)
+
+
+def _chart(result: gatys.Result) -> Tensor:
+    parts = ("total", "content", "style")
+    curves = {part: [getattr(losses, part) for losses in result.losses] for part in parts}
+    return to_image(loss_chart({name: values for name, values in curves.items() if any(values)}))
+
+
+class AdaINGatys(io.ComfyNode):
+    """The optimisation of Gatys, Ecker and Bethge (2016)."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AdaINGatys",
+            display_name="Gatys Style Transfer",
+            category="AdaIN",
+            description="The slow original: optimises the picture itself until it has the content of one and the style"
+            " of another. With a live preview, and a chart of the loss.",
+            inputs=[
+                AdaINModel.Input("model", tooltip="From Load AdaIN Model; only its encoder is used."),
+                io.Image.Input("content", tooltip="What the result shows: one picture or a batch, done one by one."),
+                io.Image.Input("style", tooltip="How the result looks; several pictures count the same."),
+                io.Int.Input(
+                    "size",
+                    default=256,
+                    min=0,
+                    max=4096,
+                    step=8,
+                    tooltip="Short side of the result in pixels; 0 keeps the content's size. Time grows with its"
+                    " square.",
+                ),
+                io.Float.Input(
+                    "style_weight",
+                    default=1.0,
+                    min=0.0,
+                    max=1000.0,
+                    step=0.1,
+                    tooltip="Multiplies the preset's weight of the style against the content.",
+                ),
+                io.Combo.Input(
+                    "init",
+                    options=_INITS,
+                    default=_INITS[0],
+                    tooltip="Where to start: the content, or noise. A picture at 'start' takes precedence.",
+                ),
+                *_shared_inputs(),
+                io.Image.Input("start", optional=True, tooltip="A picture to start from, such as AdaIN's result."),
+            ],
+            outputs=_outputs(),
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Model,
+        content: Tensor,
+        style: Tensor,
+        size: int,
+        style_weight: float,
+        init: str,
+        preset: str,
+        iterations: int,
+        optimizer: str,
+        seed: int,
+        start: Tensor | None = None,
+    ) -> io.NodeOutput:
+        contents, alpha = from_image(content, "content")
+        contents = scale_short_side(contents, size) if size else contents
+        alpha = scale_short_side(alpha, size) if size and alpha is not None else alpha
+        styles = [gatys.Style(picture) for picture in from_image(style, "style")[0].split(1)]
+        settings = _settings(preset, iterations, optimizer, seed)
+        settings = replace(settings, style_weight=style_weight * settings.style_weight)
+        first = init if start is None else from_image(start, "start")[0][:1]
+        encoder = model.load().encoder
+        watch = _Watch(len(contents), iterations)
+        results = []
+        for picture in contents.split(1):
+            results.append(gatys.stylize(encoder, picture, styles, settings, first, watch))
+            watch.finish(iterations)
+        images = torch.cat([result.picture for result in results])
+        return io.NodeOutput(to_image(images, alpha), torch.cat([_chart(result) for result in results]))
+
+
+class AdaINTextureSynthesis(io.ComfyNode):
+    """The textures of Gatys, Ecker and Bethge (2015)."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        sides = {"default": 256, "min": 32, "max": 4096, "step": 8}
+        return io.Schema(
+            node_id="AdaINTextureSynthesis",
+            display_name="Texture Synthesis",
+            category="AdaIN",
+            description="Makes a new texture of any size from a picture: noise, optimised until its features have the"
+            " picture's correlations.",
+            inputs=[
+                AdaINModel.Input("model", tooltip="From Load AdaIN Model; only its encoder is used."),
+                io.Image.Input("style", tooltip="The texture to imitate; several pictures count the same."),
+                io.Int.Input("width", tooltip="Width of the texture in pixels.", **sides),
+                io.Int.Input("height", tooltip="Height of the texture in pixels.", **sides),
+                *_shared_inputs(),
+            ],
+            outputs=_outputs(),
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Model,
+        style: Tensor,
+        width: int,
+        height: int,
+        preset: str,
+        iterations: int,
+        optimizer: str,
+        seed: int,
+    ) -> io.NodeOutput:
+        styles = [gatys.Style(picture) for picture in from_image(style, "style")[0].split(1)]
+        settings = _settings(preset, iterations, optimizer, seed)
+        watch = _Watch(1, iterations)
+        result = gatys.synthesize_texture(model.load().encoder, styles, (height, width), settings, watch)
+        watch.finish(iterations)
+        return io.NodeOutput(to_image(result.picture), _chart(result))

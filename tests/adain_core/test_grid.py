@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from adain_core.curve import loss_chart
+from adain_core.grid import contact_sheet
+
+
+def test_pictures_lie_in_their_cells_in_order():
+    colours = [[(1.0, 0.0, 0.0), (0.0, 1.0, 0.0)], [(0.0, 0.0, 1.0), (1.0, 1.0, 0.0)]]
+    rows = [[torch.tensor(c).view(1, 3, 1, 1).expand(1, 3, 30, 60) for c in row] for row in colours]
+    sheet = contact_sheet(rows, ["a", "b"], ["one", "two"], cell=64)
+    height, width = sheet.shape[-2:]
+    for row, bottom in ((0, 8 + 32 + 8 + 16), (1, 8 + 16)):
+        for column, right in ((0, 8 + 64 + 8 + 32), (1, 8 + 32)):
+            torch.testing.assert_close(sheet[0, :, height - bottom, width - right], torch.tensor(colours[row][column]))
+
+
+def test_pictures_of_different_shapes_keep_theirs():
+    black = [torch.zeros(1, 3, 20, 40), torch.zeros(1, 3, 50, 10)]
+    sheet = contact_sheet([black], [""], ["", ""], cell=100)
+    dark = (sheet[0].sum(dim=0) == 0).sum().item()
+    assert dark == 100 * 50 + 100 * 20
+
+
+def test_labels_are_drawn():
+    picture = [[torch.ones(1, 3, 16, 16)]]
+    assert contact_sheet(picture, [""], [""]).min() == 1
+    assert contact_sheet(picture, ["row"], [""]).min() < 0.5
+    assert contact_sheet(picture, [""], ["column"]).min() < 0.5
+
+
+@pytest.mark.parametrize("rows, columns", [(["a"], ["x"]), (["a", "b"], ["x", "y"])])
+def test_labels_that_do_not_fit_are_refused(rows, columns):
+    with pytest.raises(ValueError, match="label"):
+        contact_sheet([[torch.ones(1, 3, 4, 4)] * 2], rows, columns)
+
+
+def test_a_falling_loss_falls_in_the_chart():
+    chart = loss_chart({"total": [1000.0, 100.0, 10.0, float("nan"), 1.0]})
+    dark = (chart[0].amax(dim=0) < 0.3)[20:355, 75:]
+    height = [dark[:, x].nonzero().float().mean() for x in (10, 270, 500)]
+    assert height[0] < height[1] < height[2]
+
+
+def test_a_chart_of_nothing_is_empty_but_there():
+    assert loss_chart({"total": [0.0]}).shape[1] == 3

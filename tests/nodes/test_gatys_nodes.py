@@ -1,0 +1,68 @@
+"""Gatys Style Transfer and Texture Synthesis."""
+
+import pytest
+import torch
+
+from tests.nodes.models import image
+
+OPTIONS = {"preset": "gatys", "iterations": 12, "optimizer": "lbfgs", "seed": 3}
+STYLIZE = {"size": 32, "style_weight": 1.0, "init": "content", **OPTIONS}
+
+
+def gatys(comfy, model, content, style, **options):
+    return comfy.call("AdaINGatys", model=model, content=content, style=style, **(STYLIZE | options))
+
+
+def test_it_optimises_under_inference_mode(comfy, tiny):
+    content = image(40, 60, channels=4)
+    result, chart = gatys(comfy, tiny, content, image(seed=1))
+    assert result.shape == (1, 32, 48, 4) and torch.isfinite(result).all()
+    assert not torch.equal(result[..., :3], gatys(comfy, tiny, content, image(seed=2))[0][..., :3])
+    assert chart.shape[0] == 1 and chart.shape[-1] == 3 and chart.std() > 0
+
+
+def test_a_seed_gives_the_same_picture_again(comfy, tiny):
+    again = [gatys(comfy, tiny, image(), image(seed=1), init="noise", seed=seed)[0] for seed in (1, 1, 2)]
+    assert torch.equal(again[0], again[1]) and not torch.equal(again[0], again[2])
+
+
+def test_more_style_weight_moves_further_from_the_content(comfy, tiny):
+    content = image(32, 48)
+    weak, strong = (gatys(comfy, tiny, content, image(seed=1), style_weight=w)[0] for w in (0.0, 100.0))
+    assert (weak - content).abs().mean() < (strong - content).abs().mean()
+
+
+def test_a_start_picture_takes_precedence(comfy, tiny):
+    start = image(32, 48, seed=7)
+    (begun, _) = gatys(comfy, tiny, image(32, 48), image(seed=1), start=start, iterations=1)
+    torch.testing.assert_close(begun, start)
+
+
+def test_batches_are_done_one_by_one_with_a_chart_each(comfy, tiny):
+    result, charts = gatys(comfy, tiny, image(batch=2), image(seed=1, batch=2), iterations=3)
+    assert len(result) == len(charts) == 2
+
+
+def test_a_texture_has_the_size_that_was_asked_for(comfy, tiny):
+    result, chart = comfy.call("AdaINTextureSynthesis", model=tiny, style=image(), width=48, height=32, **OPTIONS)
+    assert result.shape == (1, 32, 48, 3) and chart.ndim == 4
+
+
+def test_the_bar_reaches_its_end_and_shows_the_picture_on_the_way(comfy, tiny):
+    import comfy.utils as utils
+
+    gatys(comfy, tiny, image(batch=2), image(seed=1))
+    (bar,) = utils.bars
+    assert bar.current == bar.total == 24
+    kind, picture, side = bar.previews[0]
+    assert kind == "JPEG" and picture.size == (45, 32) and side >= max(picture.size)
+
+
+def test_stop_ends_it_within_one_step(comfy, tiny):
+    import comfy.utils as utils
+    from comfy import model_management
+
+    model_management.stop_after = 7
+    with pytest.raises(model_management.InterruptProcessingException):
+        gatys(comfy, tiny, image(), image(seed=1), iterations=1000)
+    assert 0 < utils.bars[0].current < 10

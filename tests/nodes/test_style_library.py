@@ -1,0 +1,92 @@
+"""Save Style, Load Style and Preserve Color."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.nodes.models import image, load, save_model
+
+
+def measured(comfy, model, seed=0, batch=1, kind="one style"):
+    picture = image(seed=seed, batch=batch)
+    return comfy.call("AdaINComputeStyleStats", model=model, image=picture, style_scale=1.0, batch=kind)[0]
+
+
+def names(comfy):
+    return comfy.nodes["AdaINLoadStyle"].info()["input"]["required"]["style"][1]["options"]
+
+
+def test_a_saved_style_is_listed_and_loads_as_it_was(comfy, tiny):
+    style = measured(comfy, tiny)
+    (name,) = comfy.call("AdaINSaveStyle", style=style, filename_prefix="oil/waves")
+    assert name == "oil/waves_00001_.safetensors" and name in names(comfy)
+    (loaded,) = comfy.call("AdaINLoadStyle", style=name)
+    assert loaded.space == style.space
+    for tap in style.mean:
+        torch.testing.assert_close(loaded.mean[tap], style.mean[tap])
+        torch.testing.assert_close(loaded.std[tap], style.std[tap])
+
+
+def test_saving_again_overwrites_nothing(comfy, tiny):
+    saved = [comfy.call("AdaINSaveStyle", style=measured(comfy, tiny, seed), filename_prefix="s")[0] for seed in (0, 1)]
+    assert saved == ["s_00001_.safetensors", "s_00002_.safetensors"]
+
+
+def test_a_batch_of_styles_becomes_several_files(comfy, tiny):
+    style = measured(comfy, tiny, batch=3, kind="each")
+    saved = comfy.call("AdaINSaveStyle", style=style, filename_prefix="s")[0].split("\n")
+    assert [comfy.call("AdaINLoadStyle", style=name)[0].count for name in saved] == [1, 1, 1]
+
+
+def test_the_thumbnail_is_shown_on_the_node(comfy, tiny):
+    (name,) = comfy.call("AdaINSaveStyle", style=measured(comfy, tiny), filename_prefix="s")
+    result = comfy.nodes["AdaINLoadStyle"].call("execute", "1", {"style": name})
+    assert result.ui.image.shape[-1] == 3
+
+
+def test_nothing_is_written_or_read_outside_the_folder(comfy, tiny, tmp_path):
+    with pytest.raises(Exception, match="outside the output folder"):
+        comfy.call("AdaINSaveStyle", style=measured(comfy, tiny), filename_prefix="../../evil")
+    assert not list(tmp_path.rglob("evil*"))
+    answer = comfy.nodes["AdaINLoadStyle"].validate_inputs(style="../adain/tiny.safetensors")
+    assert "'style' is '../adain/tiny.safetensors'" in answer
+    with pytest.raises(ValueError, match="not there"):
+        comfy.call("AdaINLoadStyle", style="../adain/tiny.safetensors")
+
+
+def test_a_style_of_another_model_is_refused_in_blend(comfy, tiny):
+    other = load(comfy, save_model("other.safetensors", space="other"))
+    (name,) = comfy.call("AdaINSaveStyle", style=measured(comfy, other), filename_prefix="s")
+    (style,) = comfy.call("AdaINLoadStyle", style=name)
+    (features,) = comfy.call("AdaINEncode", model=tiny, image=image())
+    with pytest.raises(ValueError, match="'style' comes from a model with space other"):
+        comfy.call("AdaINBlend", features=features, style=style, alpha=1.0, transform="adain")
+
+
+def test_a_file_that_is_no_style_is_named(comfy, tiny):
+    import folder_paths
+
+    (Path(folder_paths.models_dir) / "adain_styles").mkdir(parents=True)
+    (Path(folder_paths.models_dir) / "adain_styles" / "broken.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"broken\.safetensors"):
+        comfy.call("AdaINLoadStyle", style="broken.safetensors")
+
+
+@pytest.mark.parametrize("method", ["luminance", "covariance", "histogram"])
+def test_colours_become_those_of_the_content_and_alpha_stays(comfy, method):
+    content, stylized = image(48, 48) * 0.4, 0.5 + 0.5 * image(48, 48, seed=1, batch=2, channels=4)
+    (result,) = comfy.call("AdaINPreserveColor", content=content, stylized=stylized, method=method)
+    assert torch.equal(result[..., 3], stylized[..., 3])
+
+    def chroma(picture):
+        return (picture[..., :3] - picture[..., :3].mean(dim=-1, keepdim=True)).mean(dim=(1, 2))
+
+    assert (chroma(result) - chroma(content)).abs().max() < (chroma(stylized) - chroma(content)).abs().max()
+
+
+def test_pictures_that_do_not_fit_are_named_with_their_sizes(comfy):
+    with pytest.raises(ValueError, match="'content' is 50 x 40, but 'stylized' 56 x 40"):
+        comfy.call("AdaINPreserveColor", content=image(40, 50), stylized=image(), method="luminance")
+    with pytest.raises(ValueError, match="'content' is a batch of 2, but 'stylized' of 3"):
+        comfy.call("AdaINPreserveColor", content=image(batch=2), stylized=image(batch=3), method="histogram")
