@@ -56,7 +56,7 @@ def main() -> None:
     args = parse_arguments()
     torch.manual_seed(args.seed)
     nhwc = torch.channels_last
-    teacher_encoder = load_weights(args.teacher_encoder).encoder.to(memory_format=nhwc, dtype=torch.bfloat16)
+    teacher_encoder = load_weights(args.teacher_encoder).encoder.to(memory_format=nhwc).compute_in(torch.bfloat16)
     teacher_decoder = load_weights(args.teacher_decoder).decoder.to(memory_format=nhwc, dtype=torch.bfloat16)
 
     encoder, decoder = Encoder(args.widths).to(memory_format=nhwc), Decoder(args.widths).to(memory_format=nhwc)
