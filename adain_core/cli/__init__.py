@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import info, stylize
+from . import grid, info, measure, stylize
 
-COMMANDS = (stylize, info)
+COMMANDS = (stylize, grid, measure, info)
 
 
 class Parser(argparse.ArgumentParser):

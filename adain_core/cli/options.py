@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -88,15 +87,9 @@ def check_output(path: Path, overwrite: bool) -> None:
 def progress_bar(label: str) -> Iterator[Progress]:
     """A callback that draws a progress bar on stderr, if that is a terminal."""
     layout = "{l_bar}{bar}| {elapsed}"
-    layout = "{l_bar}{bar}| {elapsed}"
     with tqdm(total=100, desc=label, file=sys.stderr, disable=None, leave=False, bar_format=layout) as bar:
 
         def show(share: float) -> None:
             bar.update(100 * share - bar.n)
 
         yield show
-
-
-def describe_out_of_memory(error: torch.OutOfMemoryError) -> str:
-    """What to do when a device has no room."""
-    return f"The device has too little memory ({error}); use a smaller --size or --device cpu."
