@@ -14,6 +14,7 @@ from ..images import IMAGE_SUFFIXES, ImageError, Picture, read_picture, scale_sh
 from ..pipeline import StyleTransfer
 from ..progress import Progress, ignore_progress
 from ..stats import StyleStats, mix
+from ..transfer import DETAILS, TRANSFORMS
 from .options import (
     add_model_options,
     check_output,
@@ -33,6 +34,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="the result: an image, or a folder for a folder")
     parser.add_argument("--weights", type=number_list, metavar="W,W,...", help="weights of the styles (default: equal)")
     parser.add_argument("--alpha", type=unit_interval, default=1.0, help="strength, 0 to 1 (default: 1)")
+    parser.add_argument(
+        "--transform", choices=TRANSFORMS, default="adain", help="how the style moves the features (default: adain)"
+    )
     parser.add_argument("--size", type=positive_int, help="short side of the result (default: the content's own size)")
     parser.add_argument("--style-size", type=positive_int, help="short side of the styles (default: their own)")
     parser.add_argument("--mask", type=Path, help="an image: stylise where it is white")
@@ -48,8 +52,9 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(args)
     if args.style_size:
         pictures = [scale_short_side(picture, args.style_size) for picture in pictures]
-    style = mix([model.compute_style_stats(picture) for picture in pictures], args.weights)
-    stylizer = Stylizer(model, style, args.alpha, args.size, mask)
+    detail = DETAILS.get(args.transform, ())
+    style = mix([model.compute_style_stats(picture, detail=detail) for picture in pictures], args.weights)
+    stylizer = Stylizer(model, style, args.alpha, args.size, mask, args.transform)
     if not args.content.is_dir():
         with progress_bar("stylize") as progress:
             stylizer.run(*jobs[0], progress)
@@ -67,6 +72,7 @@ class Stylizer:
     alpha: float
     size: int | None
     mask: Tensor | None
+    transform: str
 
     def run(self, source: Path, target: Path, progress: Progress = ignore_progress) -> None:
         """Stylise one image file into another."""
@@ -74,7 +80,9 @@ class Stylizer:
         if self.size:
             alpha = None if picture.alpha is None else scale_short_side(picture.alpha, self.size)
             picture = Picture(scale_short_side(picture.rgb, self.size), alpha)
-        rgb = self.model(picture.rgb, self.style, alpha=self.alpha, mask=self.mask, progress=progress)
+        rgb = self.model(
+            picture.rgb, self.style, alpha=self.alpha, mask=self.mask, transform=self.transform, progress=progress
+        )
         write_picture(replace(picture, rgb=rgb), target)
 
 
