@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +17,24 @@ from torch import Tensor
 
 from . import lbfgs
 from .encoder import Encoder
+from .gram import PRESETS, Losses, Objective, Settings, Style
 from .images import resize
-from .measure import total_variation
 from .memory import available_memory
-from .stats import resize_mask
+
+__all__ = [
+    "PRESETS",
+    "Init",
+    "Losses",
+    "OnStep",
+    "Result",
+    "Settings",
+    "Step",
+    "Style",
+    "estimate_memory",
+    "ignore_step",
+    "stylize",
+    "synthesize_texture",
+]
 
 Init = Literal["content", "noise"]
 
@@ -32,106 +46,11 @@ _STOP_WINDOW = 20
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What is optimised, and how. The defaults are Gatys' own choice of layers and weights, as in his PyTorch program.
-
-    Args:
-        content_tap: the layer whose features stay near the content's.
-        style_taps: the layers whose Gram matrices become the style's.
-        content_weight: factor on the content loss, the mean squared difference of the features.
-        style_weight: factor on the style loss, see :func:`gram_distance`.
-        variation_weight: factor on the total variation of the picture (:func:`adain_core.measure.total_variation`).
-        optimizer: ``lbfgs`` (step size 1, no line search) or ``adam`` (learning rate 0.02).
-        iterations: evaluations of the loss and its gradient in all, shared equally by the scales. A step of either
-            optimiser is one evaluation.
-        scales: from coarse to fine, each larger than the one before by sqrt(2); the last one is the full size. Scales
-            whose short side would have less than 32 pixels are left out.
-        history: pairs of vectors that L-BFGS remembers; each takes 24 bytes for each pixel of the picture.
-        tolerance: a scale ends when its best loss fell by a smaller share than this over 20 evaluations; 0 for never.
-        pooling: ``max`` as in VGG-19, or ``average``, which Gatys found to give slightly nicer pictures.
-        seed: of the noise.
-    """
-
-    content_tap: str = "relu4_2"
-    style_taps: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    content_weight: float = 1.0
-    style_weight: float = 1e3
-    variation_weight: float = 0.0
-    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    iterations: int = 500
-    scales: int = 1
-    history: int = 20
-    tolerance: float = 0.0
-    pooling: Literal["max", "average"] = "max"
-    seed: int = 0
-
-    def for_encoder(self, encoder: Encoder) -> Settings:
-        """The same settings with layers that the encoder has: styles without those that it lacks, content at its last
-        layer where it lacks the one that was asked for (relu4_1 for an encoder of four blocks).
-
-        Raises:
-            ValueError: none of the style layers exists.
-        """
-        layers = [name for names in encoder.blocks for name in names]
-        known = {tap for name in layers for tap in (name, name.replace("conv", "relu"))}
-        style_taps = tuple(tap for tap in self.style_taps if tap in known)
-        if not style_taps:
-            raise ValueError(
-                f"This encoder has none of the layers {', '.join(self.style_taps)}; it ends at relu{layers[-1][4:]}."
-            )
-        content_tap = self.content_tap if self.content_tap in known else f"relu{layers[-1][4:]}"
-        return replace(self, content_tap=content_tap, style_taps=style_taps)
-
-
-PRESETS = {
-    "gatys": Settings(),
-    "tutorial": Settings(
-        content_tap="conv2_2",
-        style_taps=("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"),
-        style_weight=1e6,
-        iterations=300,
-        history=100,
-    ),
-}
-"""``gatys``: the layers of the paper. ``tutorial``: what PyTorch's widely used tutorial does, which is not Gatys'
-choice: the first five convolutions before their ReLUs, content at the fourth, style weight 1e6, 300 evaluations. It is
-meant for torchvision's VGG-19."""
-
-
-@dataclass(frozen=True)
-class Style:
-    """One style of an optimisation.
-
-    Args:
-        image: [1, 3, h, w] in 0..1; its own size is kept.
-        weight: relative to the other styles.
-        mask: where in the result, [H, W] in 0..1, any size; everywhere if not given.
-    """
-
-    image: Tensor
-    weight: float = 1.0
-    mask: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Losses:
-    """The weighted parts of the loss, which add up to ``total``."""
-
-    content: float
-    style: float
-    variation: float
-
-    @property
-    def total(self) -> float:
-        return self.content + self.style + self.variation
-
-
-@dataclass(frozen=True)
 class Step:
     """What a callback learns after each evaluation.
 
     Args:
-        iteration: how many evaluations are done, from 1.
+        iteration: how many evaluations are done, from 1. Those whose loss is not finite do not count.
         iterations: how many there will be at most.
         losses: at this evaluation.
         picture: the picture that was evaluated, [1, 3, h, w] in 0..1; smaller than the result at coarse scales.
@@ -144,13 +63,13 @@ class Step:
 
     @property
     def share(self) -> float:
-        """The share that is done, for a :data:`adain_core.progress.Progress`; an early stop never reaches 1."""
+        """The share that is done; an early stop never reaches 1."""
         return self.iteration / self.iterations
 
 
 OnStep = Callable[[Step], None]
-"""Receives every step; an exception that it raises ends the optimisation and passes through unchanged."""
-
+"""Receives every step; an exception that it raises ends the optimisation and passes through unchanged. For a
+:data:`adain_core.progress.Progress` give ``lambda step: progress(step.share)``."""
 
 _Report = Callable[[Losses, Tensor], None]
 
@@ -170,8 +89,8 @@ class Result:
     """
 
     picture: Tensor
-    losses: list[Losses] = field(repr=False)
-    settings: Settings = field(default_factory=Settings)
+    losses: list[Losses]
+    settings: Settings
 
 
 def stylize(
@@ -185,8 +104,8 @@ def stylize(
     """A picture with the content of one and the style of others (Gatys et al. 2016, equation 7).
 
     Runs in float32 on the encoder's device, inside ``torch.inference_mode`` too. The peak of memory is near
-    :func:`estimate_memory`: about 2 KB for each pixel with VGG-19, and 24 bytes for each pixel and pair of the
-    L-BFGS history.
+    :func:`estimate_memory`: about 3 KB for each pixel with VGG-19, of which the L-BFGS history of 20 pairs takes 480
+    bytes.
 
     Args:
         encoder: any; is not changed.
@@ -197,13 +116,14 @@ def stylize(
         on_step: receives every step; raise an exception in it to stop.
 
     Raises:
-        ValueError: a picture, mask or setting is not one of these, or the memory would not suffice; the message says
-            how much is needed and what would fit.
-        FloatingPointError: the loss is not finite from the start.
+        ValueError: a picture, mask or setting is not one of these, the loss is not finite, or the memory would not
+            suffice; the message says how much is needed and what would fit.
     """
     _check_picture("The content", content)
     if isinstance(init, Tensor):
         _check_picture("The start", init)
+    elif init not in get_args(Init):
+        raise ValueError(f"init is '{init}'; expected {' or '.join(get_args(Init))}, or a picture.")
     return _optimize(encoder, content, styles, tuple(content.shape[-2:]), settings or Settings(), init, on_step)
 
 
@@ -224,32 +144,9 @@ def synthesize_texture(
         on_step: as for :func:`stylize`.
 
     Raises:
-        ValueError, FloatingPointError: as :func:`stylize`.
+        ValueError: as :func:`stylize`.
     """
     return _optimize(encoder, None, styles, size, settings or Settings(), "noise", on_step)
-
-
-def gram_matrix(features: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean products of the channels of a feature map.
-
-    Args:
-        features: [B, C, H, W].
-        mask: a soft mask [B or 1, 1, H, W], not zero everywhere: a weighted mean.
-
-    Returns:
-        ``F F^T / HW``, [B, C, C].
-    """
-    if mask is None:
-        x = features.flatten(2) / math.sqrt(features[0, 0].numel())
-    else:
-        x = (features * (mask / mask.sum(dim=(-2, -1), keepdim=True)).sqrt()).flatten(2)
-    return x @ x.mT
-
-
-def gram_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Distance of two Gram matrices [B, C, C]: their mean squared difference divided by C squared, so that wide layers
-    do not outweigh narrow ones (Gatys et al. 2016, equation 4, times 4 and by C squared)."""
-    return (a - b).square().mean() / a.shape[-1] ** 2
 
 
 def estimate_memory(encoder: Encoder, size: tuple[int, int], settings: Settings) -> int:
@@ -265,7 +162,7 @@ def estimate_memory(encoder: Encoder, size: tuple[int, int], settings: Settings)
             floats += (channels + width) * pixels
             largest = max(largest, (channels + 2 * width) * pixels)
             channels = width
-    return int(4 * size[0] * size[1] * (floats + largest))
+    return int(4 * size[0] * size[1] * (floats + 2 * largest))
 
 
 def _optimize(
@@ -280,7 +177,7 @@ def _optimize(
     _check(encoder, styles, size, settings)
     settings = settings.for_encoder(encoder)
     device = next(encoder.parameters()).device
-    sizes = _scale_sizes(size, settings.scales)
+    sizes = _scale_sizes(size, min(settings.scales, settings.iterations))
     losses: list[Losses] = []
 
     def report(now: Losses, picture: Tensor) -> None:
@@ -291,10 +188,13 @@ def _optimize(
     with torch.inference_mode(False), torch.enable_grad():
         network = _own_copy(encoder, settings)
         target = None if content is None else _own(content, device)
-        styles = [replace(style, image=_own(style.image, device)) for style in styles]
-        picture = _own(_first_picture(target, size, init, settings), device)
+        styles = [
+            replace(s, image=_own(s.image, device), mask=None if s.mask is None else _own(s.mask, device))
+            for s in styles
+        ]
+        picture = _own(_first_picture(target, size, init, settings), device).clamp(0, 1)
         for number, scaled in enumerate(sizes):
-            objective = _Objective(network, target, styles, scaled, scaled[0] / size[0], settings)
+            objective = Objective(network, target, styles, scaled, scaled[0] / size[0], settings)
             budget = settings.iterations * (number + 1) // len(sizes) - len(losses)
             descent = _Descent(objective, resize(picture, scaled), budget, settings.tolerance, report)
             picture = descent.run(settings)
@@ -305,7 +205,7 @@ class _Descent:
     """The evaluations at one scale: counts and reports them, keeps the best picture and says when to end."""
 
     def __init__(
-        self, objective: _Objective, picture: Tensor, iterations: int, tolerance: float, report: _Report
+        self, objective: Objective, picture: Tensor, iterations: int, tolerance: float, report: _Report
     ) -> None:
         self.objective = objective
         self.best = picture
@@ -320,13 +220,15 @@ class _Descent:
         parts = self.objective(x)
         (gradient,) = torch.autograd.grad(sum(parts.values()), x)
         losses = Losses(**{name: part.item() for name, part in parts.items()})
-        loss = losses.total if math.isfinite(losses.total) and gradient.isfinite().all() else math.inf
         lowest = self.lowest[-1] if self.lowest else math.inf
-        if loss < lowest:
+        if not (math.isfinite(losses.total) and gradient.isfinite().all()):
+            self.lowest.append(lowest)
+            return math.inf, gradient
+        if losses.total < lowest:
             self.best = picture.detach().clone()
-        self.lowest.append(min(loss, lowest))
-        self.report(losses, x.detach().clone())
-        return loss, gradient
+        self.lowest.append(min(losses.total, lowest))
+        self.report(losses, picture.detach().clone())
+        return losses.total, gradient
 
     def done(self) -> bool:
         """Whether the evaluations are used up, or the last ones were in vain."""
@@ -343,7 +245,7 @@ class _Descent:
         else:
             self._adam()
         if self.lowest[-1] == math.inf:
-            raise FloatingPointError("The loss is never finite; use smaller weights.")
+            raise ValueError("The loss is not finite even for the first picture; use smaller weights.")
         return self.best
 
     def _adam(self) -> None:
@@ -358,69 +260,6 @@ class _Descent:
             x.grad = gradient
             optimizer.step()
             x.clamp_(0, 1)
-
-
-class _Objective:
-    """The loss of pictures at one scale.
-
-    Args:
-        content: [1, 3, H, W] at full size, or nothing for a texture.
-        size: (h, w) of the pictures at this scale.
-        scale: by which the styles are scaled, like the picture.
-    """
-
-    def __init__(
-        self,
-        network: Encoder,
-        content: Tensor | None,
-        styles: Sequence[Style],
-        size: tuple[int, int],
-        scale: float,
-        settings: Settings,
-    ) -> None:
-        self.network = network
-        self.settings = settings
-        self.content = None
-        self.grams = []
-        device = next(network.parameters()).device
-        self.masks = [style.mask if style.mask is None else _own(style.mask[None, None], device) for style in styles]
-        self.shares = [style.weight / sum(s.weight for s in styles) for style in styles]
-        with torch.no_grad():
-            if content is not None:
-                self.content = self._features(resize(content, size), [settings.content_tap])[settings.content_tap]
-            for style in styles:
-                image = resize(style.image, tuple(max(1, round(side * scale)) for side in style.image.shape[-2:]))
-                features = self._features(image, settings.style_taps)
-                self.grams.append({tap: gram_matrix(x) for tap, x in features.items()})
-
-    def __call__(self, picture: Tensor) -> dict[str, Tensor]:
-        """The fields of :class:`Losses`, differentiable."""
-        settings = self.settings
-        picture = self._padded(picture)
-        zero = picture.new_zeros(())
-        taps = [*settings.style_taps, *([] if self.content is None else [settings.content_tap])]
-        features = self._features(picture, taps)
-        content = zero if self.content is None else F.mse_loss(features[settings.content_tap], self.content)
-        style = zero
-        for grams, mask, share in zip(self.grams, self.masks, self.shares, strict=True):
-            for tap, gram in grams.items():
-                weight = None if mask is None else resize_mask(mask, features[tap].shape[-2:])
-                style = style + share * gram_distance(gram_matrix(features[tap], weight), gram)
-        variation = total_variation(picture) if settings.variation_weight else zero
-        return {
-            "content": settings.content_weight * content,
-            "style": settings.style_weight * style,
-            "variation": settings.variation_weight * variation,
-        }
-
-    def _features(self, picture: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
-        return self.network(self._padded(picture), taps)
-
-    def _padded(self, picture: Tensor) -> Tensor:
-        """Pictures that are too small for the deepest layer are continued by their last row and column."""
-        smallest = 2 ** len(self.network.widths)
-        height, width = (max(0, smallest - side) for side in picture.shape[-2:])
-        return F.pad(picture, (0, width, 0, height), mode="replicate") if height or width else picture
 
 
 def _scale_sizes(size: tuple[int, int], scales: int) -> list[tuple[int, int]]:
@@ -439,8 +278,8 @@ def _first_picture(content: Tensor | None, size: tuple[int, int], init: Init | T
     return torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(settings.seed))
 
 
-def _own(picture: Tensor, device: torch.device) -> Tensor:
-    return picture.to(device, torch.float32, copy=True).contiguous()
+def _own(tensor: Tensor, device: torch.device) -> Tensor:
+    return tensor.to(device, torch.float32, copy=True).contiguous()
 
 
 def _own_copy(encoder: Encoder, settings: Settings) -> Encoder:
@@ -456,6 +295,8 @@ def _check(encoder: Encoder, styles: Sequence[Style], size: tuple[int, int], set
     for name in ("iterations", "scales", "history"):
         if getattr(settings, name) < 1:
             raise ValueError(f"{name} is {getattr(settings, name)}; expected a whole number from 1 on.")
+    if not 0 <= settings.seed < 2**63:
+        raise ValueError(f"seed is {settings.seed}; expected a whole number from 0 to 2^63 - 1.")
     for name in ("content_weight", "style_weight", "variation_weight", "tolerance"):
         if not (math.isfinite(getattr(settings, name)) and getattr(settings, name) >= 0):
             raise ValueError(f"{name} is {getattr(settings, name)}; expected a finite number, not negative.")

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import grid, info, measure, stylize
+from . import gatys, grid, info, measure, stylize, texture
 
-COMMANDS = (stylize, grid, measure, info)
+COMMANDS = (stylize, grid, measure, gatys, texture, info)
 
 
 class Parser(argparse.ArgumentParser):
