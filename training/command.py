@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from adain_core.device import DeviceError
 from adain_core.images import ImageError
+from adain_core.library import StyleFileError
 from adain_core.weights import WeightsError
 
 
@@ -20,7 +21,7 @@ def run_command(work: Callable[[argparse.Namespace], int | None], args: argparse
     2."""
     try:
         return work(args) or 0
-    except (TrainingError, WeightsError, DeviceError, ImageError) as error:
+    except (TrainingError, WeightsError, DeviceError, ImageError, StyleFileError) as error:
         print(error, file=sys.stderr)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""

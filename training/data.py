@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from adain_core.images import IMAGE_SUFFIXES
 
 from .command import TrainingError
+from .torchvision_compat import v2
 
 
 def find_images(*places: Path) -> list[Path]:
@@ -45,6 +46,12 @@ def open_image(path: Path) -> Image.Image:
             return ImageOps.exif_transpose(file).convert("RGB")
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise TrainingError(f"{path} cannot be read as an image: {error}.") from error
+
+
+def centre_square(path: Path, size: int) -> Tensor:
+    """The centre of an image file, its short side brought to ``size`` pixels (Lanczos): [1, 3, size, size] in 0..1."""
+    square = ImageOps.fit(open_image(path), (size, size), Image.Resampling.LANCZOS)
+    return v2.functional.to_dtype(v2.functional.pil_to_tensor(square), torch.float32, scale=True)[None]
 
 
 class RandomCrops(Dataset):

@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
@@ -35,11 +34,10 @@ from adain_core.pipeline import StyleTransfer
 from adain_core.stats import StyleStats
 
 from .command import run_command
-from .data import find_images, open_image
+from .data import centre_square, find_images
 from .figures import picture_grid
 from .networks import load_encoder
 from .resources import peak_mebibytes, timed
-from .torchvision_compat import v2
 
 SHEET_ROWS = 8
 COLUMNS = ("content", *STYLE_TAPS, "style", "SSIM", "PSNR at alpha 0", "seconds", "MiB")
@@ -106,12 +104,6 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def pair_numbers(pairs: int, contents: int, styles: int) -> list[tuple[int, int]]:
     """Which content meets which style."""
     return [(i % contents, (7 * i + i // contents) % styles) for i in range(pairs)]
-
-
-def centre_square(path: Path, size: int) -> Tensor:
-    """The centre of an image file, its short side brought to ``size`` pixels (Lanczos): [1, 3, size, size] in 0..1."""
-    square = ImageOps.fit(open_image(path), (size, size), Image.Resampling.LANCZOS)
-    return v2.functional.to_dtype(v2.functional.pil_to_tensor(square), torch.float32, scale=True)[None]
 
 
 def load_model(text: str, device: str, dtype: str) -> tuple[str, StyleTransfer]:

@@ -17,8 +17,8 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
     parser.add_argument("--resume", action="store_true", help="go on from RUN/checkpoint.pt, if it is there")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="save and leave after so long, as after Ctrl-C")
     return parser.parse_args(argv)
 
 
@@ -63,6 +64,19 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     if not recipe.cosine:
         return rate / (1 + recipe.lr_decay * step)
     return rate * (0.01 + 0.99 * (1 + math.cos(math.pi * step / recipe.steps)) / 2)
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Gather the requests to end (Ctrl-C, or SIGTERM from torchrun and batch systems) in place of obeying at once."""
+    noted: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda received, _: noted.append(received)) for number in numbers]
+    try:
+        yield noted
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def leave_signals_to_the_trainer(_: int) -> None:
@@ -118,6 +132,7 @@ class Trainer:
         self, recipe: Recipe, args: argparse.Namespace, processes: Processes, checkpoint: dict[str, Any]
     ) -> None:
         self.recipe, self.run, self.processes = recipe, args.out, processes
+        self.deadline = time.monotonic() + 60 * args.minutes
         self.device = processes.device
         self.done: int = checkpoint.get("step", 0)
         self.batch = recipe.batch_size * processes.count
@@ -162,12 +177,9 @@ class Trainer:
         """What the run has to show: the moving average of the weights, if there is one."""
         return self.average.module if self.average else self.stylizer
 
-    def train(self) -> int:
-        """Go on to the last step, or until a signal: an exit code."""
+    def train(self, wishes_to_leave: list[int]) -> int:
+        """Go on to the last step, or until a signal is in the list or the deadline is reached: an exit code."""
         recipe, processes = self.recipe, self.processes
-        signals: list[int] = []
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda received, _: signals.append(received))
         batches = iter(self._loader())
         while self.done < recipe.steps:
             asked = time.perf_counter()
@@ -175,7 +187,7 @@ class Trainer:
             self.interval.waited += time.perf_counter() - asked
             self.step(content, style)
             last = self.done == recipe.steps
-            leaving = bool(signals) if processes.count == 1 else processes.any(bool(signals))
+            leaving = processes.any(bool(wishes_to_leave) or time.monotonic() > self.deadline)
             if self.done % recipe.log_every == 0 or last:
                 self.log()
             if self.monitor:
@@ -279,18 +291,25 @@ def fit(args: argparse.Namespace) -> int:
     if (args.out / CHECKPOINT).exists() and not args.resume:
         raise TrainingError(f"{args.out} holds a run already; go on with --resume, or name another folder.")
     processes = Processes.join(args.device)
+    code = go_on(recipe, args, processes)
+    processes.leave()
+    return code
+
+
+def go_on(recipe: Recipe, args: argparse.Namespace, processes: Processes) -> int:
+    """Train as one of the processes, from the checkpoint if there is one: an exit code."""
     checkpoint = load_checkpoint(args.out, recipe, processes.count) or {}
     result = args.out / f"{args.out.resolve().name}.safetensors"
     if checkpoint.get("step") == recipe.steps:
         print(f"{args.out} is finished: all {recipe.steps} steps are done; the result is {result}.")
         return 0
-    trainer = Trainer(recipe, args, processes, checkpoint)
-    code = trainer.train()
+    with noted_signals() as signals:
+        trainer = Trainer(recipe, args, processes, checkpoint)
+        code = trainer.train(signals)
     if processes.rank == 0 and code == INTERRUPTED:
         print(f"Saved at step {trainer.done} of {recipe.steps}; go on with --resume.", file=sys.stderr)
     elif processes.rank == 0:
         print(f"Done: the result is {result}.")
-    processes.leave()
     return code
 
 

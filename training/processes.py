@@ -51,9 +51,10 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """Whether it is so in one of the processes."""
-        return self.mean(torch.tensor(float(flag), device=self.device)).item() > 0
+        return flag if self.count == 1 else self.mean(torch.tensor(float(flag), device=self.device)).item() > 0
 
     def leave(self) -> None:
-        """Part from the others."""
+        """Part from the others, when all are done; modules that communicate are to be gone by then."""
         if self.count > 1:
+            dist.barrier()
             dist.destroy_process_group()

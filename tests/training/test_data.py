@@ -1,0 +1,84 @@
+"""Crops: reproducible, resumable, shared, and unimpressed by damaged files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.command import TrainingError
+from training.data import Numbers, RandomCrops, centre_square, find_images, open_image
+
+
+def crops(folder: Path, **options: int) -> RandomCrops:
+    return RandomCrops(folder, **{"crop": 24, "size": (24, 60), "seed": 0, **options})
+
+
+def test_a_seed_gives_the_same_crops(data: Path) -> None:
+    ones, others, different = crops(data / "content"), crops(data / "content"), crops(data / "content", seed=1)
+    for i in (0, 7, 100):
+        assert torch.equal(ones[i][0], others[i][0])
+    assert not all(torch.equal(ones[i][0], different[i][0]) for i in range(5))
+
+
+def test_every_image_comes_once_in_a_round(data: Path) -> None:
+    folder = crops(data / "content")
+    for start in (0, 5):
+        assert {folder[i][2] for i in range(start, start + 5)} == set(range(5))
+
+
+def test_a_pool_comes_again_in_another_order(data: Path) -> None:
+    folder = crops(data / "content", pool=6)
+    rounds = [[folder[i][1] for i in range(start, start + 6)] for start in (0, 6, 12)]
+    assert all(sorted(numbers) == list(range(6)) for numbers in rounds)
+    assert rounds[0] != rounds[1] or rounds[1] != rounds[2]
+    by_number: dict[int, torch.Tensor] = {}
+    for i in range(18):
+        crop, number, _ = folder[i]
+        assert torch.equal(by_number.setdefault(number, crop), crop)
+
+
+def test_damaged_files_are_skipped_and_counted(data: Path, tmp_path: Path) -> None:
+    good = (data / "content" / "0.png").read_bytes()
+    (tmp_path / "good.png").write_bytes(good)
+    (tmp_path / "torn.png").write_bytes(good[: len(good) // 2])
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "empty.jpg").touch()
+    (tmp_path / "notes.txt").write_text("no image")
+    folder = crops(tmp_path)
+    assert len(folder.paths) == 3
+    images = {folder[i][2] for i in range(6)}
+    assert [folder.paths[image].name for image in images] == ["good.png"]
+    assert int(folder.unreadable.sum()) == 2
+
+
+def test_the_memory_changes_nothing(data: Path) -> None:
+    with_memory, without = crops(data / "content", cache_bytes=2**20), crops(data / "content")
+    for i in [*range(5), *range(5)]:
+        assert torch.equal(with_memory[i][0], without[i][0])
+    assert with_memory.cache_bytes < 2**20
+
+
+def test_processes_share_each_batch() -> None:
+    whole = list(Numbers(8, 16, batch=4))
+    parts = [list(Numbers(8, 16, batch=4, rank=rank, ranks=2)) for rank in range(2)]
+    assert whole == list(range(8, 24))
+    assert sorted(parts[0] + parts[1]) == whole
+    assert parts[0][:4] == [8, 9, 12, 13]
+    assert len(Numbers(8, 16, batch=4, rank=1, ranks=2)) == len(parts[1])
+
+
+def test_images_are_found_among_files_and_folders(data: Path) -> None:
+    found = find_images(data / "style", data / "content" / "1.png")
+    assert found == sorted([*(data / "style").iterdir(), data / "content" / "1.png"])
+    with pytest.raises(TrainingError, match="no file or folder"):
+        find_images(data / "nothing")
+
+
+def test_a_centre_square_is_centred(data: Path) -> None:
+    square = centre_square(data / "content" / "4.png", 32)
+    assert square.shape == (1, 3, 32, 32)
+    assert square.min() >= 0 and square.max() <= 1
+    with pytest.raises(TrainingError, match="cannot be read as an image"):
+        open_image(data / "loss.safetensors")

@@ -1,0 +1,338 @@
+"""Training runs: every recipe, interruptions, several processes, bad input."""
+
+from __future__ import annotations
+
+import csv
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from adain_core.pipeline import StyleTransfer
+from adain_core.stats import StyleStats
+from adain_core.weights import Weights, load_weights, save_weights
+from tests.helpers import ROOT, TINY_WIDTHS, random_picture
+from training.fit import INTERRUPTED, Trainer, main
+from training.recipe import RECIPES
+
+Arguments = Callable[..., list[str]]
+RECIPE_NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
+FIXED = ("step", "content", "style", "total", "lr", "grad_norm")
+EXPECTED_RECIPES = {
+    "paper",
+    "torchvision-encoder",
+    "pre-normalised",
+    "style-weight-1",
+    "style-weight-5",
+    "style-weight-10",
+    "style-weight-20",
+    "add-content",
+    "add-style",
+    "add-both",
+    "concat-content",
+    "concat-style",
+    "concat-both",
+    "concat-content-adain",
+    "norm-batch",
+    "norm-instance",
+    "norm-conditional",
+    "lite",
+}
+
+
+def read_log(run: Path) -> list[dict[str, float]]:
+    with (run / "log.csv").open(newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def assert_same_run(run: Path, expected: Path, tolerance: float = 1e-5) -> None:
+    """Equal curves and equal weights."""
+    rows, expected_rows = read_log(run), read_log(expected)
+    assert len(rows) == len(expected_rows) > 0
+    for row, expected_row in zip(rows, expected_rows, strict=True):
+        for key in FIXED:
+            assert row[key] == pytest.approx(expected_row[key], rel=tolerance), (row["step"], key)
+    weights, expected_weights = (load_file(r / f"{r.name}.safetensors") for r in (run, expected))
+    for key, value in expected_weights.items():
+        torch.testing.assert_close(weights[key], value, rtol=1e-3, atol=10 * tolerance)
+
+
+def leave_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Send Ctrl-C to this process during a step."""
+    original = Trainer.step
+
+    def step_and_interrupt(self: Trainer, *batch: object) -> None:
+        original(self, *batch)
+        if self.done == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Trainer, "step", step_and_interrupt)
+
+
+def test_every_experiment_of_the_report_has_a_recipe() -> None:
+    assert set(RECIPE_NAMES) >= EXPECTED_RECIPES
+
+
+@pytest.mark.parametrize("recipe", RECIPE_NAMES)
+def test_every_recipe_gives_a_model_that_stylises(recipe: str, tmp_path: Path, fit_arguments: Arguments) -> None:
+    run = tmp_path / "run"
+    changes = [f"widths=[{','.join(map(str, TINY_WIDTHS))}]"] if recipe == "lite" else []
+    assert main(fit_arguments(run, "steps=2", *changes, recipe=recipe)) == 0
+    assert [row["step"] for row in read_log(run)] == [2]
+    assert {"checkpoint.pt", "curves.png", "samples.png", "run.safetensors"} <= {p.name for p in run.iterdir()}
+    model = StyleTransfer.from_pretrained(run / "run.safetensors", device="cpu")
+    result = model(random_picture(40, 56, seed=1), random_picture(33, 48, seed=2))
+    assert result.shape == (1, 3, 40, 56)
+    assert result.isfinite().all()
+
+
+def test_the_losses_fall(tmp_path: Path, fit_arguments: Arguments) -> None:
+    assert main(fit_arguments(tmp_path / "run", "steps=60", "lr=3e-3", "log_every=10")) == 0
+    totals = [row["total"] for row in read_log(tmp_path / "run")]
+    assert totals[-1] < 0.6 * totals[0]
+
+
+def test_conditional_normalisation_exports_a_style_for_each_image(
+    tmp_path: Path, fit_arguments: Arguments, data: Path
+) -> None:
+    run = tmp_path / "run"
+    assert main(fit_arguments(run, "lr=1e-2", recipe="norm-conditional")) == 0
+    files = sorted((run / "styles").iterdir())
+    assert [path.name for path in files] == [f"{path.name}.safetensors" for path in sorted((data / "style").iterdir())]
+    styles = [StyleStats.load(path) for path in files]
+    assert not torch.equal(styles[0].mean["relu4_1"], styles[1].mean["relu4_1"])
+    model = StyleTransfer.from_pretrained(run / "run.safetensors", device="cpu")
+    assert model(random_picture(40, 56), styles[0]).isfinite().all()
+
+
+def test_both_conventions_and_the_optional_terms(tmp_path: Path, fit_arguments: Arguments) -> None:
+    changes = ("convention=euclidean", "identity_weight=2", "tv_weight=3", "steps=2", "log_every=1")
+    assert main(fit_arguments(tmp_path / "run", *changes)) == 0
+    assert main(fit_arguments(tmp_path / "mse", "steps=2", "log_every=1")) == 0
+    row, mse = read_log(tmp_path / "run")[0], read_log(tmp_path / "mse")[0]
+    assert row["content"] != pytest.approx(mse["content"])
+    assert row["total"] > row["content"] + 10 * row["style"]
+    assert mse["total"] == pytest.approx(mse["content"] + 10 * mse["style"], rel=1e-4)
+
+
+@pytest.mark.parametrize("moment", ["between checkpoints", "during a checkpoint"])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(moment: str, tmp_path: Path, fit_arguments: Arguments) -> None:
+    changes = ("steps=8", "log_every=3", "checkpoint_every=2", "ema=0.9", "workers=1")
+    script = tmp_path / "killed.py"
+    script.write_text(KILL_BETWEEN if moment == "between checkpoints" else KILL_DURING)
+    arguments = fit_arguments(tmp_path / "killed" / "run", *changes)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    step = torch.load(tmp_path / "killed" / "run" / "checkpoint.pt", weights_only=True)["step"]
+    assert step == (4 if moment == "between checkpoints" else 2)
+    assert main([*arguments, "--resume"]) == 0
+    assert main(fit_arguments(tmp_path / "whole" / "run", *changes)) == 0
+    assert_same_run(tmp_path / "killed" / "run", tmp_path / "whole" / "run")
+    assert not list((tmp_path / "killed" / "run").glob(".checkpoint*"))
+
+
+KILL_BETWEEN = """
+import os, signal, sys
+from training.fit import Trainer, main
+step = Trainer.step
+def step_and_die(self, *batch):
+    if self.done == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    step(self, *batch)
+Trainer.step = step_and_die
+main(sys.argv[1:])
+"""
+KILL_DURING = """
+import os, signal, sys
+from training.fit import main
+replace, calls = os.replace, []
+def replace_or_die(source, target):
+    if str(target).endswith("checkpoint.pt"):
+        calls.append(target)
+        if len(calls) == 2:
+            os.truncate(source, 1000)
+            os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+os.replace = replace_or_die
+main(sys.argv[1:])
+"""
+
+
+def test_ctrl_c_saves_and_leaves(
+    tmp_path: Path, fit_arguments: Arguments, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, changes = tmp_path / "cut" / "run", ("steps=5", "workers=1")
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        leave_at(patch, step=3)
+        assert main(fit_arguments(run, *changes)) == INTERRUPTED
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "Saved at step 3 of 5" in capsys.readouterr().err
+    assert main(fit_arguments(run, *changes, options=("--resume",))) == 0
+    assert main(fit_arguments(tmp_path / "whole" / "run", *changes)) == 0
+    assert_same_run(run, tmp_path / "whole" / "run")
+
+
+def test_a_deadline_saves_and_leaves(tmp_path: Path, fit_arguments: Arguments) -> None:
+    assert main(fit_arguments(tmp_path, "steps=1000000", options=("--minutes", "0"))) == INTERRUPTED
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 1
+
+
+def test_a_finished_run_says_so(tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = fit_arguments(tmp_path / "run", "steps=1")
+    assert main([*arguments, "--resume"]) == 0
+    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+    assert main([*arguments, "--resume"]) == 0
+    assert "is finished" in capsys.readouterr().out
+    assert main(arguments) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
+
+
+def test_parts_of_a_batch_add_up(tmp_path: Path, fit_arguments: Arguments) -> None:
+    for parts in (1, 4):
+        run = tmp_path / str(parts) / "run"
+        assert main(fit_arguments(run, "batch_size=4", f"accumulate={parts}", "decoder=concat-both")) == 0
+    assert_same_run(tmp_path / "4" / "run", tmp_path / "1" / "run", tolerance=1e-3)
+
+
+def test_two_processes_are_one_with_the_doubled_batch(tmp_path: Path, fit_arguments: Arguments) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", "-m"]
+    arguments = fit_arguments(tmp_path / "two" / "run", "batch_size=2")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    two = subprocess.run(
+        [*launch, "training.fit", *arguments], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert two.returncode == 0, two.stderr
+    assert main(fit_arguments(tmp_path / "one" / "run", "batch_size=4")) == 0
+    assert_same_run(tmp_path / "two" / "run", tmp_path / "one" / "run", tolerance=1e-3)
+    checkpoint = torch.load(tmp_path / "two" / "run" / "checkpoint.pt", weights_only=True)
+    assert checkpoint["processes"] == 2
+
+
+def test_bfloat16_stays_near_float32(tmp_path: Path, fit_arguments: Arguments) -> None:
+    for precision in ("bfloat16", "float32"):
+        assert main(fit_arguments(tmp_path / precision, f"precision={precision}", "steps=1")) == 0
+    half, full = (read_log(tmp_path / name)[0] for name in ("bfloat16", "float32"))
+    assert half["total"] == pytest.approx(full["total"], rel=0.03)
+    assert half["total"] != full["total"]
+
+
+def test_the_moving_average_is_what_is_exported(tmp_path: Path, fit_arguments: Arguments) -> None:
+    assert main(fit_arguments(tmp_path / "run", "ema=0.5", "lr=1e-2")) == 0
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    exported = load_file(tmp_path / "run" / "run.safetensors")["decoder.conv1_1.weight"]
+    torch.testing.assert_close(exported, state["average"]["module.decoder.conv1_1.weight"].half())
+    assert not torch.equal(exported, state["stylizer"]["decoder.conv1_1.weight"].half())
+
+
+def test_a_start_gives_what_fits(tmp_path: Path, fit_arguments: Arguments) -> None:
+    assert main(fit_arguments(tmp_path / "plain", "steps=1")) == 0
+    start = tmp_path / "plain" / "plain.safetensors"
+    assert main(fit_arguments(tmp_path / "add", "steps=1", "lr=0", f"start={start}", "decoder=add-content")) == 0
+    plain, add = (load_file(tmp_path / name / f"{name}.safetensors") for name in ("plain", "add"))
+    assert all(torch.equal(plain[key], add[key]) for key in plain)
+
+
+def test_flat_samples_and_short_runs_are_warned_of(
+    tmp_path: Path, fit_arguments: Arguments, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit_arguments(tmp_path / "run", "steps=1")) == 0
+    output = capsys.readouterr().err
+    assert "far too few to learn" in output
+    assert "flat" not in output
+    weights = load_weights(tmp_path / "run" / "run.safetensors")
+    for parameter in weights.decoder.parameters():
+        parameter.zero_()
+    save_weights(Weights(weights.space, decoder=weights.decoder), tmp_path / "grey.safetensors")
+    start = f"start={tmp_path / 'grey.safetensors'}"
+    assert main(fit_arguments(tmp_path / "grey", start, "steps=1", "lr=0")) == 0
+    assert "samples are flat" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(
+    tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit_arguments(tmp_path / "run", "lr=1e30", "checkpoint_every=1")) == 2
+    assert "not finite" in capsys.readouterr().err
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert state["step"] >= 1
+
+
+def test_a_full_disk_costs_no_checkpoint(
+    tmp_path: Path, fit_arguments: Arguments, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = fit_arguments(tmp_path / "run", "checkpoint_every=2", options=("--resume",))
+    with monkeypatch.context() as patch:
+        leave_at(patch, step=3)
+        assert main(arguments) == INTERRUPTED
+    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        assert main(arguments) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "cannot be written" in capsys.readouterr().err
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
+    assert main(arguments) == 0
+
+
+def test_a_resume_from_another_recipe_is_refused(
+    tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit_arguments(tmp_path / "run", "steps=1")) == 0
+    assert main(fit_arguments(tmp_path / "run", "steps=2", "style_weight=5", options=("--resume",))) == 2
+    error = capsys.readouterr().err
+    assert "steps = 1" in error
+    assert "style_weight = 10.0" in error
+    # What the curve does not depend on may change.
+    assert main(fit_arguments(tmp_path / "run", "steps=1", "checkpoint_every=7", options=("--resume",))) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("stile_weight=3", "did you mean 'style_weight'"),
+        ("crop=8", "at least 16"),
+        ("decoder=concat", "no kind of decoder"),
+        ("accumulate=3", "divisor of batch_size"),
+        ("normalization=conditional", "plain or skips from the content"),
+        ("loss_network=nowhere.safetensors", "nowhere.safetensors"),
+        ("steps=0", "a whole number from 1"),
+    ],
+)
+def test_bad_recipes(
+    change: str, expected: str, tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extra = ("decoder=add-style",) if change.startswith("normalization") else ()
+    assert main(fit_arguments(tmp_path / "run", *extra, change)) == 2
+    error = capsys.readouterr().err
+    assert expected in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_folders(tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str]) -> None:
+    empty, corrupt = tmp_path / "empty", tmp_path / "corrupt"
+    empty.mkdir()
+    corrupt.mkdir()
+    for i in range(3):
+        (corrupt / f"{i}.jpg").write_bytes(b"no image")
+    for folder, expected in (
+        (empty, "holds no images"),
+        (corrupt, "None of the 3 images"),
+        (tmp_path / "no", "no file or"),
+    ):
+        assert main([*fit_arguments(tmp_path / "run"), "--content", str(folder)]) == 2
+        error = capsys.readouterr().err
+        assert expected in error
+        assert str(folder) in error

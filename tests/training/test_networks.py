@@ -1,0 +1,56 @@
+"""The loss network's memory, and encoders for normalised input."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from adain_core.decoder import Decoder
+from adain_core.encoder import IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS, Encoder
+from adain_core.skips import Skips
+from tests.helpers import TINY_WIDTHS, random_picture
+from training.networks import LossNetwork, Stylizer, initialise, with_normalized_input
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    network = Encoder(TINY_WIDTHS).requires_grad_(False)
+    initialise(network)
+    return network
+
+
+def test_normalised_input_is_the_encoder_after_imagenet_s_normalisation(encoder: Encoder) -> None:
+    image = random_picture(32, 40)
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
+    changed = with_normalized_input(encoder)
+    expected = encoder((image - mean) / std)["relu4_1"]
+    torch.testing.assert_close(changed(image)["relu4_1"], expected, rtol=1e-4, atol=1e-4)
+    assert torch.equal(encoder.colour.weight, 4 * torch.eye(3))
+
+
+def test_remembered_crops_are_not_encoded_again(encoder: Encoder) -> None:
+    crops = random_picture(32, 32, batch=3)
+    fresh, remembering = LossNetwork(encoder, remember=False), LossNetwork(encoder, remember=True)
+    remembering.content_features(crops[:2], [7, 8])
+    remembering.style_stats(crops[:2], [7, 8])
+    encoded: list[int] = []
+    encoder.register_forward_pre_hook(lambda _, inputs: encoded.append(len(inputs[0])))
+    order = [1, 2, 0]
+    features = remembering.content_features(crops[order], [8, 9, 7])
+    stats = remembering.style_stats(crops[order], [8, 9, 7])
+    assert encoded == [1, 1]
+    torch.testing.assert_close(features, fresh.content_features(crops[order], []), rtol=2e-3, atol=1e-3)
+    expected = fresh.style_stats(crops[order], [])
+    for tap in STYLE_TAPS:
+        torch.testing.assert_close(stats.mean[tap], expected.mean[tap])
+        torch.testing.assert_close(stats.std[tap], expected.std[tap])
+
+
+@pytest.mark.parametrize("skips", ["plain", "add-style", "concat-both-adain"])
+def test_what_is_known_of_the_features_changes_no_picture(encoder: Encoder, skips: str) -> None:
+    stylizer = Stylizer(encoder, Decoder(TINY_WIDTHS, Skips.parse(skips)).requires_grad_(False))
+    content, style = random_picture(32, 32, seed=1), random_picture(32, 32, seed=2)
+    loss_network = LossNetwork(encoder, remember=False)
+    known = loss_network.content_features(content, []), loss_network.style_stats(style, [])
+    images = torch.zeros(1, dtype=torch.long)
+    torch.testing.assert_close(stylizer(content, style, images, *known), stylizer(content, style, images))

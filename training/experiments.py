@@ -1,0 +1,232 @@
+"""Make the report's figures from trained decoders.
+
+    python -m training.experiments NAME --runs DIR --content PATH ... --style PATH ... --out DIR
+        [--train --train-content DIR --train-style DIR --budget MINUTES] [--set key=value ...]
+
+NAME is one of: style-weight (figure 2), alpha-grid (8), skip-add (3), skip-concat (4), gatys (5, 6), pre-normalised
+(7), curves (9, 10, 11), grid (12, 13), normalization (section 2.1). --runs holds a folder for each recipe, named after
+it. --train trains what is missing there; the recipes share the budget equally, and --set changes them all (to a smaller
+encoder, crop, or number of steps). PNG files go to --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from adain_core import gatys
+from adain_core.encoder import STYLE_TAPS
+from adain_core.measure import measure
+from adain_core.pipeline import StyleTransfer
+from adain_core.stats import StyleStats
+
+from . import fit
+from .command import TrainingError, run_command
+from .data import centre_square, find_images
+from .figures import loss_curves, picture_grid
+from .networks import load_encoder
+
+STYLE_WEIGHTS = [f"style-weight-{weight}" for weight in (1, 5, 10, 20)]
+SKIP_ADD = ["paper", "add-content", "add-style", "add-both"]
+SKIP_CONCAT = ["paper", "concat-content", "concat-style", "concat-both", "concat-content-adain"]
+NORMALIZATIONS = ["norm-batch", "norm-instance", "norm-conditional", "paper"]
+CURVES = {"style-weight": STYLE_WEIGHTS, "skip-add": SKIP_ADD, "skip-concat": SKIP_CONCAT}
+RECIPES = {
+    "style-weight": STYLE_WEIGHTS,
+    "alpha-grid": STYLE_WEIGHTS,
+    "skip-add": SKIP_ADD,
+    "skip-concat": SKIP_CONCAT,
+    "gatys": ["paper"],
+    "pre-normalised": ["paper", "pre-normalised"],
+    "curves": sorted({name for group in CURVES.values() for name in group}),
+    "grid": ["paper"],
+    "normalization": NORMALIZATIONS,
+}
+ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="training.experiments", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", choices=RECIPES)
+    parser.add_argument("--runs", type=Path, required=True, help="folder with a run for each recipe")
+    parser.add_argument("--content", type=Path, nargs="+", required=True, help="pictures to show: folders or files")
+    parser.add_argument("--style", type=Path, nargs="+", required=True, help="folders or files")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
+    parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels (default: 256)")
+    parser.add_argument("--rows", type=int, default=6, help="contents at most, and styles at most (default: 6)")
+    parser.add_argument("--train", action="store_true", help="train the runs that are missing")
+    parser.add_argument("--train-content", type=Path, help="folder of photographs to train on")
+    parser.add_argument("--train-style", type=Path, help="folder of artworks to train on")
+    parser.add_argument("--budget", type=float, default=math.inf, metavar="MINUTES", help="for all the training")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipes")
+    parser.add_argument("--iterations", type=int, nargs="+", default=[1000, 5000], help="of Gatys' optimisation")
+    parser.add_argument("--loss-network", default="vgg19-normalised", help="of Gatys and of the losses beside it")
+    parser.add_argument("--device", default="auto")
+    return parser.parse_args(argv)
+
+
+def result_of(runs: Path, recipe: str) -> Path:
+    """The model's file of a recipe's run."""
+    return runs / recipe / f"{recipe}.safetensors"
+
+
+def train_missing(args: argparse.Namespace) -> None:
+    """Train the recipes of the experiment that have no result yet."""
+    if not (args.train_content and args.train_style):
+        raise TrainingError("--train needs --train-content DIR and --train-style DIR.")
+    missing = [recipe for recipe in RECIPES[args.name] if not result_of(args.runs, recipe).exists()]
+    changes = [part for change in args.set for part in ("--set", change)]
+    for recipe in missing:
+        folders = ["--content", args.train_content, "--style", args.train_style, "--out", args.runs / recipe]
+        limits = ["--minutes", args.budget / len(missing), "--device", args.device]
+        arguments = [*folders, "--recipe", recipe, "--resume", *limits, *changes]
+        if fit.main([str(argument) for argument in arguments]) not in (0, fit.INTERRUPTED):
+            raise TrainingError(f"The training of {recipe} failed; its message is above.")
+
+
+class Gallery:
+    """The pictures of an experiment and the models that stylise them."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.content_paths, self.style_paths = (
+            find_images(*places)[: args.rows] for places in (args.content, args.style)
+        )
+        self.contents, self.styles = (
+            [centre_square(path, args.size) for path in paths] for paths in (self.content_paths, self.style_paths)
+        )
+        self._models: dict[str, StyleTransfer] = {}
+
+    def model(self, recipe: str) -> StyleTransfer:
+        """The trained model of a recipe."""
+        if recipe not in self._models:
+            path = result_of(self.args.runs, recipe)
+            self._models[recipe] = StyleTransfer.from_pretrained(path, device=self.args.device)
+        return self._models[recipe]
+
+    def stylise(self, recipe: str, content: Tensor, style: Tensor, style_path: Path) -> Tensor | None:
+        """A result [3, H, W] in the way that the recipe's normalisation needs; None for a style that it never saw."""
+        model = self.model(recipe)
+        styles = self.args.runs / recipe / "styles"
+        if recipe == "norm-batch":
+            return model(content, style, alpha=0.0)[0]
+        if recipe == "norm-instance":
+            return model(content, StyleStats.load(styles / f"{recipe}.safetensors"))[0]
+        if recipe == "norm-conditional":
+            learned = sorted(styles.rglob(f"{style_path.name}.safetensors"))
+            return model(content, StyleStats.load(learned[0]))[0] if learned else None
+        return model(content, style)[0]
+
+    def compare(self, recipes: Sequence[str], labels: Sequence[str], path: Path) -> None:
+        """One row for each pair of content and style, one column for each recipe."""
+        rows = []
+        for i in range(max(len(self.contents), len(self.styles))):
+            content, j = self.contents[i % len(self.contents)], i % len(self.styles)
+            results = [self.stylise(recipe, content, self.styles[j], self.style_paths[j]) for recipe in recipes]
+            rows.append([content[0], self.styles[j][0], *results])
+        picture_grid(rows, path, ["content", "style", *labels])
+
+
+def alpha_grid(gallery: Gallery, out: Path) -> None:
+    """Figure 8: style weights by alphas."""
+    content, style = gallery.contents[0], gallery.styles[0]
+    rows = [
+        [content[0], style[0], *(gallery.model(recipe)(content, style, alpha)[0] for alpha in ALPHAS)]
+        for recipe in STYLE_WEIGHTS
+    ]
+    columns = ["content", "style", *(f"alpha {alpha:g}" for alpha in ALPHAS)]
+    picture_grid(rows, out / "alpha-grid.png", columns, STYLE_WEIGHTS)
+
+
+def grid(gallery: Gallery, out: Path) -> None:
+    """Figures 12 and 13: every content in every style."""
+    model = gallery.model("paper")
+    rows: list[list[Tensor | None]] = [[None, *(style[0] for style in gallery.styles)]]
+    for content in gallery.contents:
+        rows.append([content[0], *(model(content, style)[0] for style in gallery.styles)])
+    picture_grid(rows, out / "grid.png")
+
+
+def curves(gallery: Gallery, out: Path) -> None:
+    """Figures 9, 10 and 11: the losses over the steps."""
+    for group, recipes in CURVES.items():
+        logs = {recipe: gallery.args.runs / recipe / "log.csv" for recipe in recipes}
+        loss_curves(logs, out / f"curves-{group}.png")
+
+
+def compare_gatys(gallery: Gallery, out: Path) -> None:
+    """Figures 5 and 6: AdaIN beside the optimisation, with times and losses, one row for each style."""
+    model = gallery.model("paper")
+    loss_network = load_encoder(gallery.args.loss_network).encoder.to(model.device)
+    content = gallery.contents[0].to(model.device)
+    rows, labels = [], []
+
+    def caption(result: Tensor, style: Tensor, seconds: float) -> str:
+        with torch.inference_mode():
+            features = loss_network(content, STYLE_TAPS)[STYLE_TAPS[-1]]
+            stats = StyleStats.measure(loss_network(style, STYLE_TAPS), space="")
+            measures = measure(loss_network, result, content, features, stats)
+        return f"{seconds:.1f} s, content {measures.content:.2f}, style {measures.total_style:.2f}"
+
+    for style in (style.to(model.device) for style in gallery.styles):
+        start = time.perf_counter()
+        result = model(content, style)
+        captions = [f"AdaIN {caption(result, style, time.perf_counter() - start)}"]
+        row = [content[0], style[0], result[0]]
+        for iterations in gallery.args.iterations:
+            start = time.perf_counter()
+            settings = replace(gatys.Settings(), iterations=iterations).for_encoder(loss_network)
+            picture = gatys.stylize(loss_network, content, [gatys.Style(style)], settings).picture
+            captions.append(f"{iterations}: {caption(picture, style, time.perf_counter() - start)}")
+            row.append(picture[0])
+        rows.append(row)
+        labels.append("\n".join(captions))
+    columns = ["content", "style", "AdaIN", *(f"Gatys, {n} iterations" for n in gallery.args.iterations)]
+    picture_grid(rows, out / "gatys.png", columns, labels)
+
+
+def comparison(name: str, labels: Sequence[str] = ()) -> Callable[[Gallery, Path], None]:
+    """An experiment that shows the results of its recipes side by side."""
+    recipes = RECIPES[name]
+    return lambda gallery, out: gallery.compare(recipes, labels or recipes, out / f"{name}.png")
+
+
+EXPERIMENTS: dict[str, Callable[[Gallery, Path], None]] = {
+    "style-weight": comparison("style-weight", [name.replace("style-weight-", "weight ") for name in STYLE_WEIGHTS]),
+    "alpha-grid": alpha_grid,
+    "skip-add": comparison("skip-add"),
+    "skip-concat": comparison("skip-concat"),
+    "gatys": compare_gatys,
+    "pre-normalised": comparison("pre-normalised"),
+    "curves": curves,
+    "grid": grid,
+    "normalization": comparison("normalization", ["batch", "instance", "conditional", "AdaIN"]),
+}
+
+
+def make_figures(args: argparse.Namespace) -> None:
+    if args.train:
+        train_missing(args)
+    missing = [recipe for recipe in RECIPES[args.name] if not result_of(args.runs, recipe).exists()]
+    if missing:
+        raise TrainingError(f"{args.runs} lacks the runs {', '.join(missing)}; train them, or use --train.")
+    EXPERIMENTS[args.name](Gallery(args), args.out)
+    print(f"The figures are in {args.out}.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(make_figures, parse_arguments(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
