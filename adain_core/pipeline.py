@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from .color import ColorMethod, match_color, preserve_color
 from .decoder import Decoder
+from .detail import restore_detail, shrink
 from .device import resolve_device, resolve_dtype
 from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
-from .images import from_pil, to_pil
+from .images import Picture, from_pil, resize, to_pil
 from .progress import Progress, ignore_progress
-from .stats import StyleStats, merge, mix, resize_mask
-from .transfer import TRANSFORMS, Blend
+from .stats import Detail, StyleStats, merge, mix, resize_mask
+from .tiling import (
+    CELL,
+    DECODER_HALO,
+    SKIP_HALO,
+    Tile,
+    TiledEncoder,
+    TileSize,
+    default_memory,
+    for_each_tile,
+    grid_of,
+    pad_to_grid,
+    plan_tiles,
+)
+from .transfer import DETAILS, TRANSFORMS, Blend
 from .weights import load_model
 
-GRID = 8
-"""Cells of relu4_1 are this many pixels wide; images are padded to a multiple."""
-_SMALLEST = 16
-_CHUNK_PIXELS = 2**21
-"""Pictures of a batch are computed together up to about this many pixels."""
-
 ImageLike = TypeVar("ImageLike", Tensor, Image.Image)
+StyleLike = Tensor | Image.Image | StyleStats
+
+# Encoding is about this share of the work; decoding is the rest.
+_ENCODING_SHARE = 0.4
+# Bytes that the first block's maps take for each pixel and channel of its width, in units of the number format.
+_LIVE_MAPS = 5
 
 
 @dataclass(frozen=True)
@@ -62,15 +76,24 @@ class StyleTransfer:
         space: its name.
         device: where to compute.
         dtype: of the convolutions; statistics are always in float32.
+        tile_memory: what tiles may use in bytes; a quarter of the free memory and at most 1.5 GB if not given.
     """
 
     def __init__(
-        self, encoder: Encoder, decoder: Decoder, space: str, device: torch.device, dtype: torch.dtype = torch.float32
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        space: str,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        tile_memory: float | None = None,
     ) -> None:
         self.encoder = encoder.to(device, memory_format=torch.channels_last).compute_in(dtype)
         self.decoder = decoder.to(device, memory_format=torch.channels_last).to(dtype)
         self.space = space
         self.device = device
+        self.tile_memory = tile_memory
+        self._tiled = TiledEncoder(self.encoder, device)
 
     @classmethod
     def from_pretrained(
@@ -101,10 +124,18 @@ class StyleTransfer:
     def __call__(
         self,
         content: ImageLike,
-        style: ImageLike | StyleStats | Sequence[ImageLike | StyleStats],
+        style: StyleLike | Sequence[StyleLike] = (),
         alpha: float = 1.0,
         weights: Sequence[float] | None = None,
         mask: Tensor | None = None,
+        transform: str = "adain",
+        *,
+        regions: Sequence[tuple[Tensor, StyleLike]] = (),
+        style_mask: Tensor | None = None,
+        style_scale: float = 1.0,
+        keep_colors: ColorMethod | None = None,
+        work_size: int | None = None,
+        tile: TileSize = "auto",
         progress: Progress = ignore_progress,
     ) -> ImageLike:
         """Stylise pictures.
@@ -112,47 +143,74 @@ class StyleTransfer:
         Args:
             content: [B, 3, H, W] in 0..1, or a Pillow image (whose transparency is kept).
             style: one style or several: tensors, Pillow images, or statistics; a batch of pictures is one style seen
-                several times.
+                several times. May be left out where there are regions.
             alpha: strength, 0 (the content's reconstruction) to 1.
             weights: of several styles, relative to one another.
             mask: where to stylise, [H, W] or [B, H, W] in 0..1, any size; the rest is the content's reconstruction.
+            transform: a key of :data:`adain_core.transfer.TRANSFORMS`.
+            regions: masks, each with the style for where it is white, each on top of those before.
+            style_mask: where the styles' pictures are measured, as ``mask``.
+            style_scale: how much larger than it is a style's picture is seen; strokes become larger by as much.
+            keep_colors: keep the content's colours: ``luminance`` takes only the result's luminance, ``covariance`` and
+                ``histogram`` match the styles' pictures to the content before they are measured.
+            work_size: short side in pixels at which to stylise; the result has the content's size and detail, and
+                strokes as large as at the work size.
+            tile: side of the tiles in pixels, ``auto`` to fit the memory, or ``off``; the result is the same.
             progress: called with the share that is done.
 
         Returns:
             The stylised pictures at the content's size, of the content's type; a tensor is on the content's device.
 
         Raises:
-            ValueError: alpha, weights, mask or the shape of a picture is not one of these.
+            ValueError: an argument or the shape of a picture is not one of these.
         """
-        if isinstance(content, Image.Image):
-            picture = from_pil(content)
-            rgb = self(picture.rgb, style, alpha, weights, mask, progress)
-            return to_pil(replace(picture, rgb=rgb))
+        picture = from_pil(content) if isinstance(content, Image.Image) else Picture(_checked_image(content))
+        work = shrink(picture.rgb, work_size)
+
+        def measure(style: StyleLike) -> StyleStats:
+            if isinstance(style, Image.Image):
+                style = from_pil(style).rgb
+            detail = DETAILS.get(transform, ())
+            options = {"mask": style_mask, "style_scale": style_scale, "detail": detail, "tile": tile}
+            if keep_colors not in (None, "luminance"):
+                recolored = [match_color(_picture_of(style), reference, keep_colors) for reference in work.split(1)]
+                return StyleStats.stack([self.compute_style_stats(pictures, **options) for pictures in recolored])
+            return style if isinstance(style, StyleStats) else self.compute_style_stats(style, **options)
+
         styles = list(style) if isinstance(style, Sequence) else [style]
-        stats = [s if isinstance(s, StyleStats) else self.compute_style_stats(s) for s in styles]
-        mixed = mix(stats, weights)
-        features = self.blend(self.encode(content, progress=lambda share: progress(share / 2)), mixed, alpha, mask)
-        return self.decode(features, progress=lambda share: progress((1 + share) / 2))
+        if not styles and not regions:
+            raise ValueError("There is no style; give at least one, or a region.")
+        layers = [(mask, mix([measure(s) for s in styles], weights))] if styles else []
+        layers += [(region, measure(s)) for region, s in regions]
+        features = self.encode(work, tile, lambda share: progress(_ENCODING_SHARE * share))
+        for where, stats in layers:
+            features = self.blend(features, stats, alpha, where, transform)
+        result = self.decode(features, tile, lambda share: progress(_ENCODING_SHARE + (1 - _ENCODING_SHARE) * share))
+        result = restore_detail(result, work, picture.rgb)
+        if keep_colors == "luminance":
+            result = preserve_color(result, picture.rgb)
+        return to_pil(replace(picture, rgb=result)) if isinstance(content, Image.Image) else result
 
     @torch.inference_mode()
-    def encode(self, image: Tensor, progress: Progress = ignore_progress) -> Features:
+    def encode(self, image: Tensor, tile: TileSize = "auto", progress: Progress = ignore_progress) -> Features:
         """Encode pictures [B, 3, H, W] in 0..1, any H and W.
 
         Raises:
-            ValueError: the tensor has another shape.
+            ValueError: the tensor has another shape, or ``tile`` is no tile size.
         """
-        image = _checked_image(image)
-        maps = []
-        for part in _parts(image):
-            progress(part.start / len(image))
-            maps.append(self._encode(image[part], (DEEPEST_TAP,))[DEEPEST_TAP])
-        progress(1.0)
-        features = torch.cat(maps)
+        features = self._tiled.features(_checked_image(image), self._tiles(image, tile), progress)
         return Features(image, features, features, self.space)
 
     @torch.inference_mode()
     def compute_style_stats(
-        self, images: Tensor | Image.Image, mask: Tensor | None = None, each: bool = False
+        self,
+        images: Tensor | Image.Image,
+        mask: Tensor | None = None,
+        each: bool = False,
+        style_scale: float = 1.0,
+        detail: Collection[Detail] = (),
+        tile: TileSize = "auto",
+        progress: Progress = ignore_progress,
     ) -> StyleStats:
         """Measure a style.
 
@@ -160,21 +218,48 @@ class StyleTransfer:
             images: [B, 3, H, W] in 0..1 or a Pillow image.
             mask: where to measure, [H, W] or [B, H, W] in 0..1, any size.
             each: keep the pictures of a batch apart; otherwise they are one style seen several times.
+            style_scale: enlarge the pictures by this factor first; strokes become larger by as much.
+            detail: what to measure at relu4_1 besides, for transforms that need it; see
+                :data:`adain_core.transfer.DETAILS`.
+            tile: as for :meth:`__call__`.
+            progress: called with the share that is done.
 
         Raises:
-            ValueError: the tensor has another shape, or the mask is zero everywhere.
+            ValueError: an argument is not one of these, or the mask is zero everywhere.
         """
-        if isinstance(images, Image.Image):
-            images = from_pil(images).rgb
-        images = _checked_image(images)
-        weights = None if mask is None else _checked_mask(mask, len(images)).expand(len(images), -1, -1, -1)
-        if weights is not None and not weights.sum(dim=(1, 2, 3)).gt(0).all():
+        images = _checked_image(from_pil(images).rgb if isinstance(images, Image.Image) else images)
+        if not (math.isfinite(style_scale) and style_scale > 0):
+            raise ValueError(f"style_scale is {style_scale}; expected a positive number.")
+        images = resize(images, tuple(max(1, round(side * style_scale)) for side in images.shape[-2:]))
+        weight = None if mask is None else self._padded_mask(mask, images)
+        if weight is not None and not weight.sum(dim=(1, 2, 3)).gt(0).all():
             raise ValueError("The style mask is zero everywhere; there is nothing to measure.")
-        styles = []
-        for i, image in enumerate(images.split(1)):
-            weight = None if weights is None else _pad(weights[i : i + 1].to(self.device), image.shape[-2:])
-            styles.append(StyleStats.measure(self._encode(image, STYLE_TAPS), self.space, weight, image))
-        return StyleStats.stack(styles) if each else merge(styles)
+        (measured,) = self._tiled.measure(images, STYLE_TAPS, [weight], self._tiles(images, tile), progress)
+        styles = measured.result(self.space, images)
+        if detail:
+            deepest = {DEEPEST_TAP: self.encode(images, tile).content}
+            more = StyleStats.measure(deepest, self.space, weight, detail=detail)
+            styles = replace(styles, covariance=more.covariance, quantiles=more.quantiles)
+        return styles if each else merge([styles])
+
+    @torch.inference_mode()
+    def compute_content_stats(
+        self, features: Features, mask: Tensor | None = None, tile: TileSize = "auto"
+    ) -> StyleStats:
+        """Statistics of each content picture, to smooth over time and to give to :meth:`blend`.
+
+        Args:
+            features: from :meth:`encode`.
+            mask: where to measure, [H, W] or [B, H, W] in 0..1, any size; a mask that is zero everywhere counts as
+                none.
+            tile: as for :meth:`__call__`.
+        """
+        weight = None if mask is None else _filled(self._padded_mask(mask, features.image))
+        deepest = StyleStats.measure({DEEPEST_TAP: features.content}, self.space, weight)
+        if not self.decoder.skips.adain:
+            return deepest
+        (shallow,) = self._measure_skips(features.image, [weight], tile)
+        return replace(shallow, mean=shallow.mean | deepest.mean, std=shallow.std | deepest.std)
 
     @torch.inference_mode()
     def blend(
@@ -184,6 +269,7 @@ class StyleTransfer:
         alpha: float = 1.0,
         mask: Tensor | None = None,
         transform: str = "adain",
+        content: StyleStats | None = None,
     ) -> Features:
         """Lay a style over features; several blends in a row compose, each on top of those before.
 
@@ -192,7 +278,8 @@ class StyleTransfer:
             style: one style, or as many as there are contents.
             alpha: strength, 0..1.
             mask: where, [H, W] or [B, H, W] in 0..1, any size.
-            transform: ``adain``.
+            transform: a key of :data:`adain_core.transfer.TRANSFORMS`; some need a style with more ``detail``.
+            content: statistics of the content to use instead of measuring it, from :meth:`compute_content_stats`.
 
         Raises:
             ValueError: features and style come from different spaces, or an argument is out of range.
@@ -211,15 +298,13 @@ class StyleTransfer:
             raise ValueError(
                 f"There are {count} contents but {style.count} styles; expected one style or one for each content."
             )
-        region = None
-        if mask is not None:
-            region = _pad(_checked_mask(mask, count).to(self.device), features.image.shape[-2:])
-        blend = Blend(style.to(self.device), alpha, region, transform)
+        region = None if mask is None else self._padded_mask(mask, features.image)
+        blend = Blend(style.to(self.device), alpha, region, transform, content and content.to(self.device))
         current = blend.apply(features.current, features.content, DEEPEST_TAP)
         return replace(features, current=current, blends=(*features.blends, blend))
 
     @torch.inference_mode()
-    def decode(self, features: Features, progress: Progress = ignore_progress) -> Tensor:
+    def decode(self, features: Features, tile: TileSize = "auto", progress: Progress = ignore_progress) -> Tensor:
         """Decode features to pictures [B, 3, H, W] in 0..1, float32, on the content's device.
 
         Raises:
@@ -228,52 +313,79 @@ class StyleTransfer:
         """
         if features.space != self.space:
             raise ValueError(f"The features come from the space {features.space}, but this model's is {self.space}.")
-        height, width = features.image.shape[-2:]
-        pictures: list[Tensor] = []
-        for part in _parts(features.image):
-            progress(part.start / len(features.image))
-            maps = self._skip_maps(features.image[part], [blend.part(part) for blend in features.blends])
-            pixels = self.decoder(features.current[part], maps)
-            pictures.append(pixels[:, :, :height, :width].float().clamp(0, 1).to(features.image.device))
-        progress(1.0)
-        return torch.cat(pictures).contiguous()
-
-    def _encode(self, images: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
-        padded = _pad(images.to(self.device, torch.float32), images.shape[-2:])
-        return self.encoder(padded.contiguous(memory_format=torch.channels_last), taps)
-
-    def _skip_maps(self, images: Tensor, blends: Sequence[Blend]) -> dict[str, list[Tensor]]:
-        """What the decoder's skips need, computed again from the pictures rather than kept: relu1_1 is as large as
-        the picture, 64-fold."""
         skips = self.decoder.skips
-        if not skips.taps:
-            return {}
-        style_maps: list[dict[str, Tensor]] = []
-        for blend in blends if skips.need_style_image else ():
-            if blend.style.image is None:
-                raise ValueError(
-                    f"The decoder '{skips}' needs the style's picture, but a mixed or loaded style has only"
-                    " its statistics; use one style picture, or a decoder without skips from the style."
-                )
-            style_maps.append(self._encode(blend.style.image, skips.taps))
-        content = self._encode(images, skips.taps)
-        return {tap: skips.maps(tap, content[tap], blends, [maps[tap] for maps in style_maps]) for tap in skips.taps}
+        if skips.need_style_image and any(blend.style.image is None for blend in features.blends):
+            raise ValueError(
+                f"The decoder '{skips}' needs the style's picture, but a mixed or loaded style has only its"
+                " statistics; use one style picture, or a decoder without skips from the style."
+            )
+        blends = self._with_shallow_stats(features, tile) if skips.adain else features.blends
+        pictures = torch.empty_like(features.image, dtype=torch.float32, memory_format=torch.contiguous_format)
+
+        def decode_tile(part: Tile) -> None:
+            outer = part.grow(DECODER_HALO, grid_of(pictures.shape[-2:]))
+            maps = self._skip_maps(features.image, blends, outer) if skips.taps else {}
+            pixels = self.decoder(features.current[outer.at(CELL)], maps)[part.within(outer, 1)]
+            target = pictures[part.at(1)]
+            target.copy_(pixels[:, :, : target.shape[-2], : target.shape[-1]].float().clamp(0, 1))
+
+        for_each_tile(self._tiles(features.image, tile), decode_tile, progress)
+        return pictures
+
+    def _skip_maps(self, images: Tensor, blends: Sequence[Blend], tile: Tile) -> dict[str, list[Tensor]]:
+        """What the decoder's skips need for a tile, computed again from the pictures rather than kept: relu1_1 is as
+        large as the picture, 64-fold."""
+        skips = self.decoder.skips
+        parts = [blend.part(tile.pictures) for blend in blends]
+        parts = [part if part.mask is None else replace(part, mask=part.mask[..., *tile.at(1)[2:]]) for part in parts]
+        grid = grid_of(images.shape[-2:])
+        styles = [part.style.image for part in parts] if skips.need_style_image else []
+        style_maps = [self._tiled.stretched_tile(image, tile, grid, skips.taps, SKIP_HALO) for image in styles]
+        content = self._tiled.tile(images, tile, skips.taps, SKIP_HALO)
+        return {tap: skips.maps(tap, content[tap], parts, [maps[tap] for maps in style_maps]) for tap in skips.taps}
+
+    def _with_shallow_stats(self, features: Features, tile: TileSize) -> list[Blend]:
+        """The blends with the content's statistics at the skips' taps, which a tile cannot measure by itself."""
+        blends = list(features.blends)
+        taps = set(self.decoder.skips.taps)
+        missing = [
+            i for i, blend in enumerate(blends) if blend.content is None or not taps <= blend.content.mean.keys()
+        ]
+        weights = [None if blends[i].mask is None else _filled(blends[i].mask) for i in missing]
+        for i, stats in zip(missing, self._measure_skips(features.image, weights, tile), strict=True):
+            known = blends[i].content or stats
+            mean, std = stats.mean | known.mean, stats.std | known.std
+            blends[i] = replace(blends[i], content=replace(stats, mean=mean, std=std))
+        return blends
+
+    def _measure_skips(self, images: Tensor, weights: Sequence[Tensor | None], tile: TileSize) -> list[StyleStats]:
+        if not weights:
+            return []
+        measured = self._tiled.measure(images, self.decoder.skips.taps, weights, self._tiles(images, tile))
+        return [stats.result(self.space) for stats in measured]
+
+    def _tiles(self, images: Tensor, tile: TileSize) -> list[Tile]:
+        bytes_per_pixel = _LIVE_MAPS * self.encoder.widths[0] * self.encoder.dtype.itemsize
+        memory = default_memory(self.device) if self.tile_memory is None else self.tile_memory
+        return plan_tiles(images, tile, bytes_per_pixel, memory)
+
+    def _padded_mask(self, mask: Tensor, images: Tensor) -> Tensor:
+        """A mask at the size of the pictures' padded grid, [1 or B, 1, 8 rows, 8 columns]."""
+        return pad_to_grid(resize_mask(_checked_mask(mask, len(images)).to(self.device), images.shape[-2:]))
 
 
-def _parts(images: Tensor) -> Iterator[slice]:
-    """Slices of a batch [B, 3, H, W] that are computed together."""
-    step = max(1, _CHUNK_PIXELS // (images.shape[-2] * images.shape[-1]))
-    for start in range(0, len(images), step):
-        yield slice(start, min(start + step, len(images)))
+def _filled(mask: Tensor) -> Tensor:
+    """A mask with those that are zero everywhere made 1: statistics under them do not exist, and are not used."""
+    return torch.where(mask.sum(dim=(2, 3), keepdim=True) == 0, torch.ones_like(mask), mask)
 
 
-def _pad(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring [B, C, h, w] to ``size`` (masks come in any) and pad to the grid: by reflection, or by replication where
-    that is impossible."""
-    images = resize_mask(images, size) if images.shape[1] == 1 else images
-    height, width = (max(_SMALLEST, math.ceil(side / GRID) * GRID) - side for side in size)
-    mode = "reflect" if height < size[0] and width < size[1] else "replicate"
-    return F.pad(images, (0, width, 0, height), mode=mode) if height or width else images
+def _picture_of(style: Tensor | StyleStats) -> Tensor:
+    picture = style.image if isinstance(style, StyleStats) else style
+    if picture is None:
+        raise ValueError(
+            "A mixed or loaded style has no picture whose colours could be matched; keep colours by 'luminance'."
+        )
+    return picture
 
 
 def _checked_image(image: Tensor) -> Tensor:

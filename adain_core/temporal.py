@@ -1,0 +1,157 @@
+"""Films: statistics that change smoothly from frame to frame, and how much a film flickers.
+
+AdaIN normalises each frame by its own statistics. When something moves, they change, and the whole picture changes with
+them. Smoothed over time they do not; at a cut they start anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .color import ColorMethod, preserve_color
+from .encoder import DEEPEST_TAP
+from .pipeline import StyleTransfer
+from .stats import StyleStats, mix
+
+SMOOTHING = 0.9
+CUT = 0.35
+# How much a pixel of the content may change from frame to frame and still count as standing still, 0..1.
+_STILL = 0.02
+
+
+class StatisticsFilter:
+    """Exponential smoothing of statistics over frames, with a reset at cuts. Its memory is one set of statistics.
+
+    Args:
+        smoothing: share of the past in each frame's statistics, 0 (none) to less than 1; 0.9 remembers ten frames.
+        cut: a change of the statistics from one frame to the next, in standard deviations, that counts as a cut; see
+            :func:`change`.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(self, smoothing: float = SMOOTHING, cut: float = CUT) -> None:
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"smoothing is {smoothing}; expected a number from 0 to less than 1.")
+        if not cut > 0:
+            raise ValueError(f"cut is {cut}; expected a positive number.")
+        self.smoothing = smoothing
+        self.cut = cut
+        self._measured: StyleStats | None = None
+        self._smoothed: StyleStats | None = None
+
+    def __call__(self, measured: StyleStats) -> StyleStats:
+        """Smoothed statistics of the next frames, a batch in the order of time, from those measured."""
+        return StyleStats.stack([self._next(measured.part(slice(i, i + 1))) for i in range(measured.count)])
+
+    def _next(self, measured: StyleStats) -> StyleStats:
+        if self._measured is None or change(self._measured, measured) > self.cut:
+            self._smoothed = measured
+        else:
+            self._smoothed = mix([self._smoothed, measured], [self.smoothing, 1 - self.smoothing])
+        self._measured = measured
+        return self._smoothed
+
+
+def change(before: StyleStats, after: StyleStats) -> float:
+    """How far two sets of relu4_1 statistics are apart: the differences of means and of standard deviations, in
+    standard deviations, averaged over the channels."""
+    means = (after.mean[DEEPEST_TAP] - before.mean[DEEPEST_TAP]).abs()
+    stds = (after.std[DEEPEST_TAP] - before.std[DEEPEST_TAP]).abs()
+    scale = (after.std[DEEPEST_TAP] + before.std[DEEPEST_TAP]) / 2
+    return ((means + stds) / scale).mean().item()
+
+
+@dataclass(frozen=True)
+class StyleTimeline:
+    """Styles at points in time, blended linearly in between.
+
+    Args:
+        times: in seconds, rising; at least one.
+        styles: one for each time.
+
+    Raises:
+        ValueError: the times do not rise, or their number is not that of the styles.
+    """
+
+    times: Sequence[float]
+    styles: Sequence[StyleStats]
+
+    def __post_init__(self) -> None:
+        if len(self.times) != len(self.styles) or not self.times:
+            raise ValueError(f"There are {len(self.times)} times for {len(self.styles)} styles; expected one each.")
+        rising = all(a < b for a, b in zip(self.times, self.times[1:], strict=False))
+        if not (rising and all(math.isfinite(time) for time in self.times)):
+            raise ValueError(f"The times {list(self.times)} of the styles must rise.")
+
+    def at(self, time: float) -> StyleStats:
+        """The style at a time: the first style before the first time, the last one after the last."""
+        after = next((i for i, key in enumerate(self.times) if key > time), len(self.times))
+        if after in (0, len(self.times)):
+            return self.styles[max(after - 1, 0)]
+        start, end = self.times[after - 1 : after + 1]
+        share = (time - start) / (end - start)
+        return mix(self.styles[after - 1 : after + 1], [1 - share, share])
+
+
+def stylize_frames(
+    model: StyleTransfer,
+    frames: Iterable[Tensor],
+    style: StyleStats | Callable[[int], StyleStats],
+    alpha: float = 1.0,
+    mask: Tensor | None = None,
+    transform: str = "adain",
+    keep_colors: ColorMethod | None = None,
+    smoothing: float = SMOOTHING,
+    cut: float = CUT,
+) -> Iterator[Tensor]:
+    """Stylise a film, frame by frame or batch by batch, in constant memory however long it is.
+
+    Args:
+        model: encoder and decoder.
+        frames: pictures [B, 3, H, W] in 0..1 in the order of time; B may be 1 and may change.
+        style: one style, or the style of a frame from its number, counted from 0.
+        alpha: strength, 0..1.
+        mask: where to stylise, [H, W] or [1, H, W] in 0..1, the same for all frames.
+        transform: a key of :data:`adain_core.transfer.TRANSFORMS`; mean and standard deviation are what is smoothed.
+        keep_colors: give each result its frame's colours, by this method.
+        smoothing: share of the past in each frame's statistics, 0 to less than 1.
+        cut: a change of the statistics that counts as a cut; see :class:`StatisticsFilter`.
+
+    Yields:
+        For each batch of frames the stylised pictures, of its shape.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    smooth = StatisticsFilter(smoothing, cut)
+    number = 0
+    for batch in frames:
+        features = model.encode(batch)
+        content = smooth(model.compute_content_stats(features, mask))
+        stats = StyleStats.stack([style(number + i) for i in range(len(batch))]) if callable(style) else style
+        blended = model.blend(features, stats, alpha, mask, transform, content)
+        result = model.decode(blended)
+        yield preserve_color(result, batch, keep_colors) if keep_colors else result
+        number += len(batch)
+
+
+def flicker(frames: Tensor, content: Tensor) -> float:
+    """How much a stylised film changes where its content stands still.
+
+    Args:
+        frames: the stylised film, [T, 3, H, W] in 0..1, T at least 2.
+        content: the film before, of the same shape.
+
+    Returns:
+        The mean absolute difference of successive frames over the pixels whose content stands still, 0..1; 0 if none
+        does.
+    """
+    still = ((content[1:] - content[:-1]).abs().amax(dim=1, keepdim=True) <= _STILL).float()
+    difference = (frames[1:] - frames[:-1]).abs().mean(dim=1, keepdim=True)
+    return ((difference * still).sum() / still.sum().clamp(min=1)).item()
