@@ -11,6 +11,7 @@ from .library import AdaINLoadStyle, AdaINSaveStyle, register_styles
 from .models import FOLDER, AdaINModelLoader, register_folder
 from .steps import AdaINBlend, AdaINComputeStyleStats, AdaINDecode, AdaINEncode, AdaINMixStyles
 from .stylize import AdaINStylize
+from .video import AdaINStylizeVideo
 
 NODES: list[type[io.ComfyNode]] = [
     AdaINModelLoader,
@@ -23,6 +24,7 @@ NODES: list[type[io.ComfyNode]] = [
     AdaINSaveStyle,
     AdaINLoadStyle,
     AdaINPreserveColor,
+    AdaINStylizeVideo,
     AdaINGatys,
     AdaINTextureSynthesis,
     AdaINStyleGrid,

@@ -12,9 +12,8 @@ from ..adain_core.encoder import DEEPEST_TAP
 from ..adain_core.grid import contact_sheet
 from ..adain_core.images import resize
 from ..adain_core.measure import Measures, measure
-from ..adain_core.progress import Progress
+from ..adain_core.progress import Progress, ignore_progress
 from .images import from_image, to_image
-from .inputs import MERGE
 from .progress import progress_bar, section
 from .steps import MOST_STYLES, blend, compute_style_stats, decode, encode
 from .types import AdaINModel, Model
@@ -96,8 +95,8 @@ def _row(
     model: Model, content: Tensor, style: Tensor, name: str, alphas: list[float], progress: Progress
 ) -> list[Tensor]:
     """The style's picture, and the content in it at each strength."""
-    stats = compute_style_stats(model, style, name, MERGE, 1.0)
-    features = encode(model, content, "content", lambda _: None)
+    stats = compute_style_stats(model, style, name, ignore_progress)
+    features = encode(model, content, "content", ignore_progress)
     row = [from_image(style, name)[0][:1]]
     for i, alpha in enumerate(alphas):
         part = section(progress, i / len(alphas), (i + 1) / len(alphas))
@@ -143,7 +142,7 @@ class AdaINMeasure(io.ComfyNode):
             )
         if min(pictures.shape[-2:]) < _SMALLEST:
             raise ValueError(f"'result' is smaller than {_SMALLEST} pixels; there is too little to measure.")
-        style_stats = compute_style_stats(model, style, "style", MERGE, 1.0)
+        style_stats = compute_style_stats(model, style, "style", progress_bar())
         pipeline = model.load()
         contents = resize(contents, tuple(pictures.shape[-2:])).to(pipeline.device)
         with torch.inference_mode():

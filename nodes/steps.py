@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
+from typing import get_args
 
 from comfy.model_management import intermediate_device
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.images import resize
 from ..adain_core.progress import Progress
-from ..adain_core.stats import StyleStats, mix
-from ..adain_core.transfer import TRANSFORMS
+from ..adain_core.stats import Detail, StyleStats, mix, mix_by_transport
+from ..adain_core.tiling import TileSize
 from .images import from_image, from_mask, to_image
-from .inputs import MERGE, alpha_input, batch_input, style_scale_input
+from .inputs import EACH, MERGE, alpha_input, batch_input, style_scale_input, transform_input
 from .progress import progress_bar
 from .types import AdaINFeatures, AdaINModel, AdaINStyle, Content, Model
 
 MOST_STYLES = 8
+NO_DETAIL = "none"
+MIXES = {"linear": mix, "wasserstein": mix_by_transport}
 
 
-def encode(model: Model, image: Tensor, name: str, progress: Progress) -> Content:
+def encode(model: Model, image: Tensor, name: str, progress: Progress, tile: TileSize = "auto") -> Content:
     """Encode the IMAGE of the input ``name``."""
     rgb, alpha = from_image(image, name)
-    features = model.load().encode(rgb, progress=progress)
+    features = model.load().encode(rgb, tile, progress)
     return Content(features, alpha, model).to(intermediate_device())
 
 
 def compute_style_stats(
-    model: Model, image: Tensor, name: str, batch: str, style_scale: float, mask: Tensor | None = None
+    model: Model,
+    image: Tensor,
+    name: str,
+    progress: Progress,
+    batch: str = MERGE,
+    style_scale: float = 1.0,
+    detail: Collection[Detail] = (),
+    mask: Tensor | None = None,
+    tile: TileSize = "auto",
 ) -> StyleStats:
     """Measure the style of the IMAGE of the input ``name``."""
     rgb, _ = from_image(image, name)
     mask = from_mask(mask, "mask", name, len(rgb))
-    if style_scale != 1:
-        rgb = resize(rgb, tuple(max(1, round(side * style_scale)) for side in rgb.shape[-2:]))
-    return model.load().compute_style_stats(rgb, mask, each=batch != MERGE).to(intermediate_device())
+    stylizer = model.load()
+    stats = stylizer.compute_style_stats(rgb, mask, batch == EACH, style_scale, detail, tile, progress)
+    return stats.to(intermediate_device())
 
 
 def blend(
@@ -65,7 +76,7 @@ def blend(
     return replace(content, features=features).to(intermediate_device())
 
 
-def decode(model: Model, content: Content, progress: Progress) -> Tensor:
+def decode(model: Model, content: Content, progress: Progress, tile: TileSize = "auto") -> Tensor:
     """An IMAGE from a content.
 
     Raises:
@@ -77,7 +88,7 @@ def decode(model: Model, content: Content, progress: Progress) -> Tensor:
             f" {model.space}; use the model that encoded them, or another decoder for it."
         )
     stylizer = model.load()
-    return to_image(stylizer.decode(content.to(stylizer.device).features, progress=progress), content.alpha)
+    return to_image(stylizer.decode(content.to(stylizer.device).features, tile, progress), content.alpha)
 
 
 class AdaINEncode(io.ComfyNode):
@@ -118,6 +129,13 @@ class AdaINComputeStyleStats(io.ComfyNode):
                 io.Image.Input("image", tooltip="The style picture, or a batch of them."),
                 style_scale_input(),
                 batch_input(),
+                io.Combo.Input(
+                    "detail",
+                    options=[NO_DETAIL, *get_args(Detail)],
+                    default=NO_DETAIL,
+                    tooltip="What to measure besides means and standard deviations: covariance for the transforms wct"
+                    " and gaussian-ot, quantiles for efdm and histogram.",
+                ),
                 io.Mask.Input(
                     "mask", optional=True, tooltip="Measure only where the mask is white. Soft edges count in part."
                 ),
@@ -127,9 +145,12 @@ class AdaINComputeStyleStats(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Model, image: Tensor, style_scale: float, batch: str, mask: Tensor | None = None
+        cls, model: Model, image: Tensor, style_scale: float, batch: str, detail: str, mask: Tensor | None = None
     ) -> io.NodeOutput:
-        return io.NodeOutput(compute_style_stats(model, image, "image", batch, style_scale, mask))
+        details = () if detail == NO_DETAIL else (detail,)
+        return io.NodeOutput(
+            compute_style_stats(model, image, "image", progress_bar(), batch, style_scale, details, mask)
+        )
 
 
 class AdaINMixStyles(io.ComfyNode):
@@ -156,12 +177,22 @@ class AdaINMixStyles(io.ComfyNode):
             display_name="Mix Styles",
             category="AdaIN",
             description="Blends two to eight styles into one, by weights relative to one another.",
-            inputs=inputs,
+            inputs=[
+                *inputs[:4],
+                io.Combo.Input(
+                    "method",
+                    options=list(MIXES),
+                    default="linear",
+                    tooltip="linear: the mean of the statistics. wasserstein: the style in between by optimal"
+                    " transport, which differs where the styles were measured with covariance.",
+                ),
+                *inputs[4:],
+            ],
             outputs=[AdaINStyle.Output(display_name="style", tooltip="The mixture; it has no picture of its own.")],
         )
 
     @classmethod
-    def execute(cls, **inputs: StyleStats | float) -> io.NodeOutput:
+    def execute(cls, method: str, **inputs: StyleStats | float) -> io.NodeOutput:
         numbers = [i for i in range(1, MOST_STYLES + 1) if inputs.get(f"style_{i}") is not None]
         styles = [inputs[f"style_{i}"] for i in numbers]
         for i, style in zip(numbers, styles, strict=True):
@@ -170,7 +201,7 @@ class AdaINMixStyles(io.ComfyNode):
                     f"'style_{i}' comes from a model with space {style.space}, but 'style_{numbers[0]}' from one with"
                     f" space {styles[0].space}; measure them with the same model."
                 )
-        return io.NodeOutput(mix(styles, [inputs.get(f"weight_{i}", 1.0) for i in numbers]))
+        return io.NodeOutput(MIXES[method](styles, [inputs.get(f"weight_{i}", 1.0) for i in numbers]))
 
 
 class AdaINBlend(io.ComfyNode):
@@ -188,12 +219,7 @@ class AdaINBlend(io.ComfyNode):
                 AdaINFeatures.Input("features", tooltip="From AdaIN Encode, or from an earlier AdaIN Blend."),
                 AdaINStyle.Input("style", tooltip="From Compute Style Stats, Mix Styles or Load Style."),
                 alpha_input(),
-                io.Combo.Input(
-                    "transform",
-                    options=list(TRANSFORMS),
-                    default="adain",
-                    tooltip="How the features take on the style; adain matches means and standard deviations.",
-                ),
+                transform_input(),
                 io.Mask.Input("mask", optional=True, tooltip="Stylise where the mask is white; the rest stays."),
             ],
             outputs=[AdaINFeatures.Output(display_name="features", tooltip="For AdaIN Decode or another AdaIN Blend.")],

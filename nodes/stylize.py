@@ -5,14 +5,21 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.color import COLOR_METHODS
+from ..adain_core.color import match_color
+from ..adain_core.detail import restore_detail, shrink
 from ..adain_core.images import scale_short_side
+from ..adain_core.stats import StyleStats
+from ..adain_core.tiling import TileSize
+from ..adain_core.transfer import DETAILS
 from .color import preserve_color
 from .images import from_image, to_image
-from .inputs import OFF, alpha_input, batch_input, style_scale_input
+from .inputs import EACH, OFF, alpha_input, batch_input, keep_colors_input, style_scale_input, transform_input
 from .progress import progress_bar, section
 from .steps import blend, compute_style_stats, decode, encode
 from .types import AdaINModel, Model
+
+_TILES = ["auto", "off", "256", "512", "1024", "2048"]
+_LARGEST = 16384
 
 
 class AdaINStylize(io.ComfyNode):
@@ -30,22 +37,33 @@ class AdaINStylize(io.ComfyNode):
                 io.Image.Input("content", tooltip="What the result shows: one picture or a batch."),
                 io.Image.Input("style", tooltip="How the result looks: one picture or a batch. Its size is free."),
                 alpha_input(),
+                transform_input(),
+                keep_colors_input(),
                 io.Int.Input(
                     "size",
                     default=0,
                     min=0,
-                    max=16384,
+                    max=_LARGEST,
                     step=8,
-                    tooltip="Short side of the result in pixels; 0 keeps the content's size. Smaller gives larger"
-                    " strokes.",
+                    tooltip="Short side of the result in pixels; 0 keeps the content's size.",
+                ),
+                io.Int.Input(
+                    "work_size",
+                    default=0,
+                    min=0,
+                    max=_LARGEST,
+                    step=8,
+                    tooltip="Short side at which to stylise, for large strokes in a large result: the content's detail"
+                    " is brought back afterwards. 0 is the size of the result.",
                 ),
                 style_scale_input(),
                 batch_input(),
                 io.Combo.Input(
-                    "keep_colors",
-                    options=[OFF, *COLOR_METHODS],
-                    default=OFF,
-                    tooltip="Keep the content's colours, by the methods of Preserve Color; off gives the style's.",
+                    "tile",
+                    options=_TILES,
+                    default="auto",
+                    tooltip="Side of the tiles in pixels. auto fits them to the memory, off takes each picture as a"
+                    " whole. The result is the same.",
                 ),
                 io.Mask.Input("mask", optional=True, tooltip="Stylise where the mask is white; the rest stays."),
             ],
@@ -59,18 +77,41 @@ class AdaINStylize(io.ComfyNode):
         content: Tensor,
         style: Tensor,
         alpha: float,
+        transform: str,
+        keep_colors: str,
         size: int,
+        work_size: int,
         style_scale: float,
         batch: str,
-        keep_colors: str,
+        tile: str,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
         progress = progress_bar()
+        tiles: TileSize = int(tile) if tile.isdecimal() else tile
+        rgb, transparency = from_image(content, "content")
         if size:
-            rgb, transparency = from_image(content, "content")
-            scaled = None if transparency is None else scale_short_side(transparency, size)
-            content = to_image(scale_short_side(rgb, size), scaled)
-        stats = compute_style_stats(model, style, "style", batch, style_scale)
-        features = encode(model, content, "content", section(progress, 0.0, 0.4))
-        image = decode(model, blend(features, stats, alpha, mask=mask), section(progress, 0.4, 1.0))
-        return io.NodeOutput(image if keep_colors == OFF else preserve_color(content, image, keep_colors))
+            rgb = scale_short_side(rgb, size)
+            transparency = None if transparency is None else scale_short_side(transparency, size)
+        work = shrink(rgb, work_size or None)
+        measured = []
+        pictures = _recolored(style, work, keep_colors, batch)
+        for i, picture in enumerate(pictures):
+            part = section(progress, 0.3 * i / len(pictures), 0.3 * (i + 1) / len(pictures))
+            detail = DETAILS.get(transform, ())
+            measured.append(compute_style_stats(model, picture, "style", part, batch, style_scale, detail, tile=tiles))
+        stats = StyleStats.stack(measured)
+        features = encode(model, to_image(work), "content", section(progress, 0.3, 0.6), tiles)
+        image = decode(model, blend(features, stats, alpha, transform, mask), section(progress, 0.6, 1.0), tiles)
+        result = restore_detail(from_image(image, "content")[0], work, rgb)
+        if keep_colors == "luminance":
+            return io.NodeOutput(preserve_color(to_image(rgb), to_image(result, transparency), keep_colors))
+        return io.NodeOutput(to_image(result, transparency))
+
+
+def _recolored(style: Tensor, content: Tensor, keep_colors: str, batch: str) -> list[Tensor]:
+    """The style as it is, or once for each content in its colours; with ``each`` it is one batch all the same."""
+    if keep_colors in (OFF, "luminance"):
+        return [style]
+    pictures, _ = from_image(style, "style")
+    references = [content] if batch == EACH else content.split(1)
+    return [to_image(match_color(pictures, reference, keep_colors)) for reference in references]

@@ -46,9 +46,11 @@ class Server:
         return results
 
     def call(self, class_type: str, **arguments: Any) -> tuple:
-        """Execute one node by itself: its outputs."""
+        """Execute one node by itself, with the defaults of the widgets that are not given: its outputs."""
+        node = self.nodes[class_type]
+        defaults = {i.id: i.options["default"] for i in node.define_schema().inputs if "default" in i.options}
         with torch.inference_mode():
-            return self._call(self.nodes[class_type], "1", arguments).args
+            return self._call(node, "1", defaults | arguments).args
 
     def _validate(self, workflow: Workflow, id: str) -> None:
         node, inputs = self.nodes[workflow[id]["class_type"]], workflow[id]["inputs"]

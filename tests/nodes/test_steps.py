@@ -8,26 +8,16 @@ from adain_core.stats import mix
 from adain_core.weights import load_model
 from tests.nodes.models import image, load, save_model
 
-STYLIZE = {
-    "alpha": 1.0,
-    "size": 0,
-    "style_scale": 1.0,
-    "batch": "one style",
-    "keep_colors": "off",
-}
 
-
-def chain(comfy, model, content, style, alpha=1.0, batch="one style", style_scale=1.0, style_mask=None, mask=None):
+def chain(comfy, model, content, style, alpha=1.0, transform="adain", style_mask=None, mask=None, **measure):
     (features,) = comfy.call("AdaINEncode", model=model, image=content)
-    (stats,) = comfy.call(
-        "AdaINComputeStyleStats", model=model, image=style, style_scale=style_scale, batch=batch, mask=style_mask
-    )
-    (blended,) = comfy.call("AdaINBlend", features=features, style=stats, alpha=alpha, transform="adain", mask=mask)
+    (stats,) = comfy.call("AdaINComputeStyleStats", model=model, image=style, mask=style_mask, **measure)
+    (blended,) = comfy.call("AdaINBlend", features=features, style=stats, alpha=alpha, transform=transform, mask=mask)
     return comfy.call("AdaINDecode", model=model, features=blended)[0]
 
 
 def stylize(comfy, model, content, style, **options):
-    return comfy.call("AdaINStylize", model=model, content=content, style=style, **(STYLIZE | options))[0]
+    return comfy.call("AdaINStylize", model=model, content=content, style=style, **options)[0]
 
 
 @pytest.mark.parametrize("skips", ["plain", "concat-both", "add-content-adain"])
@@ -49,15 +39,43 @@ def test_stylize_with_colours_is_the_chain_and_preserve_color(comfy, tiny):
     assert torch.equal(stylize(comfy, tiny, content, style, keep_colors="luminance"), recoloured)
 
 
-def test_the_nodes_give_what_the_library_gives(comfy, tmp_path):
+@pytest.mark.parametrize(
+    "transform, detail",
+    [("wct", "covariance"), ("gaussian-ot", "covariance"), ("efdm", "quantiles"), ("instance-norm", "none")],
+)
+def test_every_transform_gives_the_same_in_the_chain_and_in_stylize(comfy, tiny, transform, detail):
+    content, style = image(), image(seed=1)
+    result = stylize(comfy, tiny, content, style, transform=transform)
+    assert torch.equal(result, chain(comfy, tiny, content, style, transform=transform, detail=detail))
+    assert not torch.equal(result, stylize(comfy, tiny, content, style))
+
+
+def test_a_transform_that_the_style_was_not_measured_for_says_what_to_choose(comfy, tiny):
+    with pytest.raises(ValueError, match="detail='covariance'"):
+        chain(comfy, tiny, image(), image(seed=1), transform="wct")
+
+
+@pytest.mark.parametrize("method", ["covariance", "histogram"])
+@pytest.mark.parametrize("batch", ["one style", "each"])
+def test_stylize_gives_the_style_the_contents_colours_before_the_transfer(comfy, tiny, method, batch):
+    contents, styles = image(batch=2), image(30, 30, seed=1, batch=2)
+    result = stylize(comfy, tiny, contents, styles, keep_colors=method, batch=batch)
+    for i in range(2):
+        seen = styles[i : i + 1] if batch == "each" else styles
+        (recoloured,) = comfy.call("AdaINPreserveColor", content=contents[i : i + 1], stylized=seen, method=method)
+        torch.testing.assert_close(result[i : i + 1], stylize(comfy, tiny, contents[i : i + 1], recoloured))
+
+
+@pytest.mark.parametrize("options", [{}, {"keep_colors": "covariance"}, {"work_size": 24, "tile": "256"}])
+def test_the_nodes_give_what_the_library_gives(comfy, tmp_path, options):
     name = save_model("m.safetensors")
     weights = load_model(tmp_path / "models" / "adain" / name)
     core = StyleTransfer(weights.encoder, weights.decoder, weights.space, torch.device("cpu"))
     content, style, mask = image(), image(seed=1), torch.rand(40, 56)
-    expected = core(content.movedim(-1, 1), style.movedim(-1, 1), alpha=0.6, mask=mask).movedim(1, -1)
-    torch.testing.assert_close(
-        stylize(comfy, load(comfy, name), content, style, alpha=0.6, mask=mask[None]), expected, atol=1e-6, rtol=0
-    )
+    own = {key: int(value) if key == "tile" else value for key, value in options.items()}
+    expected = core(content.movedim(-1, 1), style.movedim(-1, 1), alpha=0.6, mask=mask, **own).movedim(1, -1)
+    result = stylize(comfy, load(comfy, name), content, style, alpha=0.6, mask=mask[None], **options)
+    torch.testing.assert_close(result, expected, atol=1e-6, rtol=0)
 
 
 def test_one_style_for_a_batch(comfy, tiny):
@@ -122,30 +140,41 @@ def test_blends_with_masks_compose(comfy, tiny):
     (features,) = comfy.call("AdaINEncode", model=tiny, image=content)
     for seed, mask in ((1, left), (2, 1 - left)):
         (style,) = comfy.call(
-            "AdaINComputeStyleStats", model=tiny, image=image(seed=seed), style_scale=1.0, batch="one style"
+            "AdaINComputeStyleStats",
+            model=tiny,
+            image=image(seed=seed),
         )
-        (features,) = comfy.call("AdaINBlend", features=features, style=style, alpha=1.0, transform="adain", mask=mask)
+        (features,) = comfy.call("AdaINBlend", features=features, style=style, mask=mask)
     (both,) = comfy.call("AdaINDecode", model=tiny, features=features)
     torch.testing.assert_close(both[:, :, :20], chain(comfy, tiny, content, image(seed=1), mask=left)[:, :, :20])
 
 
 def test_mix_styles_is_the_weighted_mean_and_passes_over_what_is_not_connected(comfy, tiny):
-    styles = [
-        comfy.call("AdaINComputeStyleStats", model=tiny, image=image(seed=i), style_scale=1.0, batch="one style")[0]
-        for i in (1, 2, 3)
-    ]
+    styles = [comfy.call("AdaINComputeStyleStats", model=tiny, image=image(seed=i))[0] for i in (1, 2, 3)]
     inputs = {"style_1": styles[0], "weight_1": 1.0, "style_2": styles[1], "weight_2": 0.5, "weight_5": 9.0}
     (mixed,) = comfy.call("AdaINMixStyles", style_8=styles[2], weight_8=2.5, **inputs)
     for tap, mean in mix(styles, [1, 0.5, 2.5]).mean.items():
         torch.testing.assert_close(mixed.mean[tap], mean)
 
 
+def test_the_wasserstein_mixture_differs_where_covariances_are_known(comfy, tiny):
+    for detail, equal in (("none", True), ("covariance", False)):
+        styles = [
+            comfy.call("AdaINComputeStyleStats", model=tiny, image=image(seed=i), detail=detail)[0] for i in (1, 2)
+        ]
+        inputs = {"style_1": styles[0], "style_2": styles[1]}
+        linear, transported = (
+            comfy.call("AdaINMixStyles", method=method, **inputs)[0] for method in ("linear", "wasserstein")
+        )
+        assert torch.allclose(linear.std["relu4_1"], transported.std["relu4_1"], atol=1e-6) == equal
+
+
 def test_a_decoder_that_needs_the_styles_picture_says_so_of_a_mixture(comfy):
     model = load(comfy, save_model("m.safetensors", skips="concat-style"))
-    (style,) = comfy.call("AdaINComputeStyleStats", model=model, image=image(), style_scale=1.0, batch="one style")
+    (style,) = comfy.call("AdaINComputeStyleStats", model=model, image=image())
     (mixed,) = comfy.call("AdaINMixStyles", style_1=style, weight_1=1.0, style_2=style, weight_2=1.0)
     (features,) = comfy.call("AdaINEncode", model=model, image=image())
-    (features,) = comfy.call("AdaINBlend", features=features, style=mixed, alpha=1.0, transform="adain")
+    (features,) = comfy.call("AdaINBlend", features=features, style=mixed)
     with pytest.raises(ValueError, match="'concat-style' needs the style's picture"):
         comfy.call("AdaINDecode", model=model, features=features)
 
@@ -153,12 +182,12 @@ def test_a_decoder_that_needs_the_styles_picture_says_so_of_a_mixture(comfy):
 def test_models_that_do_not_belong_together_are_named_by_input_and_space(comfy, tiny):
     other = load(comfy, save_model("other.safetensors", space="other", seed=1))
     (features,) = comfy.call("AdaINEncode", model=tiny, image=image())
-    (style,) = comfy.call("AdaINComputeStyleStats", model=other, image=image(), style_scale=1.0, batch="one style")
+    (style,) = comfy.call("AdaINComputeStyleStats", model=other, image=image())
     with pytest.raises(ValueError, match=r"'style' comes from a model with space other.*space tiny"):
-        comfy.call("AdaINBlend", features=features, style=style, alpha=1.0, transform="adain")
+        comfy.call("AdaINBlend", features=features, style=style)
     with pytest.raises(ValueError, match=r"'features' comes from a model with space tiny.*'model' has the space other"):
         comfy.call("AdaINDecode", model=other, features=features)
-    (fitting,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image(), style_scale=1.0, batch="one style")
+    (fitting,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image())
     with pytest.raises(ValueError, match=r"'style_2' comes from a model with space other.*'style_1'.*tiny"):
         comfy.call("AdaINMixStyles", style_1=fitting, weight_1=1.0, style_2=style, weight_2=1.0)
 
@@ -183,7 +212,7 @@ def test_every_bar_reaches_its_end(comfy, tiny):
 
     chain(comfy, tiny, image(batch=2), image(seed=1))
     stylize(comfy, tiny, image(), image(seed=1))
-    assert len(utils.bars) == 3 and all(bar.current == bar.total for bar in utils.bars)
+    assert len(utils.bars) == 4 and all(bar.current == bar.total for bar in utils.bars)
 
 
 def test_stop_ends_a_node_between_two_layers_and_leaves_nothing_broken(comfy, tiny):

@@ -10,7 +10,7 @@ from tests.nodes.models import image, load, save_model
 
 def measured(comfy, model, seed=0, batch=1, kind="one style"):
     picture = image(seed=seed, batch=batch)
-    return comfy.call("AdaINComputeStyleStats", model=model, image=picture, style_scale=1.0, batch=kind)[0]
+    return comfy.call("AdaINComputeStyleStats", model=model, image=picture, batch=kind)[0]
 
 
 def names(comfy):
@@ -61,7 +61,7 @@ def test_a_style_of_another_model_is_refused_in_blend(comfy, tiny):
     (style,) = comfy.call("AdaINLoadStyle", style=name)
     (features,) = comfy.call("AdaINEncode", model=tiny, image=image())
     with pytest.raises(ValueError, match="'style' comes from a model with space other"):
-        comfy.call("AdaINBlend", features=features, style=style, alpha=1.0, transform="adain")
+        comfy.call("AdaINBlend", features=features, style=style)
 
 
 def test_a_file_that_is_no_style_is_named(comfy, tiny):

@@ -1,0 +1,105 @@
+"""Frames of a film."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..adain_core.color import COLOR_METHODS
+from ..adain_core.stats import StyleStats
+from ..adain_core.temporal import CUT, SMOOTHING, StyleTimeline, stylize_frames
+from .images import from_image, from_mask, to_image
+from .inputs import OFF, alpha_input
+from .progress import progress_bar
+from .types import AdaINModel, AdaINStyle, Model
+
+_TOGETHER = 4
+
+
+class AdaINStylizeVideo(io.ComfyNode):
+    """A film in a style, without flicker."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="AdaINStylizeVideo",
+            display_name="AdaIN Stylize Video",
+            category="AdaIN",
+            description="Stylises a batch of frames. The statistics of the frames are smoothed over time, so that the"
+            " result does not flicker, and start anew at cuts.",
+            inputs=[
+                AdaINModel.Input("model", tooltip="From Load AdaIN Model."),
+                io.Image.Input("frames", tooltip="The frames in the order of time."),
+                AdaINStyle.Input("style", tooltip="From Compute Style Stats, Mix Styles or Load Style."),
+                alpha_input(),
+                io.Float.Input(
+                    "smoothing",
+                    default=SMOOTHING,
+                    min=0.0,
+                    max=0.99,
+                    step=0.01,
+                    tooltip="Share of the past in the statistics of each frame: 0 is none, 0.9 remembers about ten"
+                    " frames.",
+                ),
+                io.Float.Input(
+                    "cut",
+                    default=CUT,
+                    min=0.01,
+                    max=10.0,
+                    step=0.01,
+                    tooltip="How much the statistics must change from one frame to the next to count as a cut.",
+                ),
+                io.Combo.Input(
+                    "keep_colors",
+                    options=[OFF, *COLOR_METHODS],
+                    default=OFF,
+                    tooltip="Give each frame its own colours back, by the methods of Preserve Color.",
+                ),
+                AdaINStyle.Input(
+                    "style_end", optional=True, tooltip="A second style; the first one turns into it over the film."
+                ),
+                io.Mask.Input("mask", optional=True, tooltip="Stylise where the mask is white, in all frames."),
+            ],
+            outputs=[io.Image.Output(display_name="frames", tooltip="The stylised frames.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Model,
+        frames: Tensor,
+        style: StyleStats,
+        alpha: float,
+        smoothing: float,
+        cut: float,
+        keep_colors: str,
+        style_end: StyleStats | None = None,
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
+        rgb, transparency = from_image(frames, "frames")
+        for name, stats in (("style", style), ("style_end", style_end)):
+            if stats is not None and stats.space != model.space:
+                raise ValueError(
+                    f"'{name}' comes from a model with space {stats.space}, but 'model' has the space {model.space};"
+                    " use one model for both, and styles that were saved with it."
+                )
+        over_time = style
+        if style_end is not None:
+            over_time = StyleTimeline([0, max(1, len(rgb) - 1)], [style, style_end]).at
+        progress = progress_bar()
+        results: list[Tensor] = []
+        stylized = stylize_frames(
+            model.load(),
+            rgb.split(_TOGETHER),
+            over_time,
+            alpha,
+            from_mask(mask, "mask", "style", 1),
+            keep_colors=None if keep_colors == OFF else keep_colors,
+            smoothing=smoothing,
+            cut=cut,
+        )
+        for part in stylized:
+            results.append(part)
+            progress(sum(map(len, results)) / len(rgb))
+        return io.NodeOutput(to_image(torch.cat(results), transparency))

@@ -1,0 +1,76 @@
+"""AdaIN Stylize Video."""
+
+import pytest
+import torch
+
+from adain_core.pipeline import StyleTransfer
+from adain_core.temporal import stylize_frames
+from adain_core.weights import load_model
+from tests.nodes.models import image, load, save_model
+
+
+def style(comfy, model, seed):
+    return comfy.call("AdaINComputeStyleStats", model=model, image=image(seed=seed))[0]
+
+
+def film(frames=9):
+    """A bright square that moves over a still picture."""
+    pictures = image(48, 64).repeat(frames, 1, 1, 1)
+    for i in range(frames):
+        pictures[i, 10:34, 4 * i : 4 * i + 20] = 1.0
+    return pictures
+
+
+def video(comfy, model, frames, **options):
+    return comfy.call("AdaINStylizeVideo", model=model, frames=frames, **options)[0]
+
+
+def test_it_gives_what_the_library_gives(comfy, tmp_path):
+    name = save_model("m.safetensors")
+    weights = load_model(tmp_path / "models" / "adain" / name)
+    core = StyleTransfer(weights.encoder, weights.decoder, weights.space, torch.device("cpu"))
+    frames, picture = film(), image(seed=1)
+    stats = core.compute_style_stats(picture.movedim(-1, 1))
+    expected = torch.cat(list(stylize_frames(core, frames.movedim(-1, 1).split(1), stats, smoothing=0.7, cut=10.0)))
+    model = load(comfy, name)
+    result = video(comfy, model, frames, style=style(comfy, model, 1), smoothing=0.7, cut=10.0)
+    torch.testing.assert_close(result, expected.movedim(1, -1), atol=1e-5, rtol=0)
+    assert not torch.allclose(result, video(comfy, model, frames, style=style(comfy, model, 1), smoothing=0.0))
+
+
+def test_without_smoothing_it_is_stylize_frame_by_frame(comfy, tiny):
+    frames = film(5)
+    result = video(comfy, tiny, frames, style=style(comfy, tiny, 1), smoothing=0.0)
+    (expected,) = comfy.call("AdaINStylize", model=tiny, content=frames, style=image(seed=1))
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
+
+
+def test_one_style_turns_into_the_other(comfy, tiny):
+    frames, (first, last) = film(6), [style(comfy, tiny, seed) for seed in (1, 2)]
+    options = {"smoothing": 0.0, "alpha": 0.8}
+    both = video(comfy, tiny, frames, style=first, style_end=last, **options)
+    torch.testing.assert_close(both[:1], video(comfy, tiny, frames, style=first, **options)[:1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(both[-1:], video(comfy, tiny, frames, style=last, **options)[-1:], atol=1e-5, rtol=0)
+
+
+def test_transparency_and_colours_are_kept(comfy, tiny):
+    frames = image(40, 56, batch=3, channels=4)
+    result = video(comfy, tiny, frames, style=style(comfy, tiny, 1), keep_colors="luminance")
+    assert result.shape == frames.shape and torch.equal(result[..., 3], frames[..., 3])
+
+
+def test_the_bar_reaches_its_end(comfy, tiny):
+    import comfy.utils as utils
+
+    waves = style(comfy, tiny, 1)
+    utils.bars.clear()
+    video(comfy, tiny, film(9), style=waves)
+    assert [bar.current / bar.total for bar in utils.bars] == [1]
+
+
+def test_what_does_not_fit_is_named(comfy, tiny):
+    other = load(comfy, save_model("other.safetensors", space="other"))
+    with pytest.raises(ValueError, match=r"'style_end' comes from .* space other.*'model' has the space tiny"):
+        video(comfy, tiny, film(2), style=style(comfy, tiny, 1), style_end=style(comfy, other, 1))
+    with pytest.raises(ValueError, match="'mask' is a batch of 2"):
+        video(comfy, tiny, film(2), style=style(comfy, tiny, 1), mask=torch.rand(2, 48, 64))
