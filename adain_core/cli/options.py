@@ -11,9 +11,13 @@ from pathlib import Path
 from torch import Tensor
 from tqdm import tqdm
 
-from ..images import ImageError, read_picture
+from ..color import COLOR_METHODS
+from ..images import ImageError, read_picture, scale_short_side
+from ..library import is_style_file
 from ..pipeline import StyleTransfer
 from ..progress import Progress
+from ..stats import StyleStats
+from ..transfer import DETAILS, TRANSFORMS
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +30,66 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: auto)")
 
 
+def add_transfer_options(parser: argparse.ArgumentParser) -> None:
+    """What a picture and a film have in common: how strongly, where and how the style is laid on."""
+    parser.add_argument("--weights", type=number_list, metavar="W,W,...", help="weights of the styles (default: equal)")
+    parser.add_argument("--alpha", type=unit_interval, default=1.0, help="strength, 0 to 1 (default: 1)")
+    parser.add_argument(
+        "--transform", choices=TRANSFORMS, default="adain", help="how the style moves the features (default: adain)"
+    )
+    parser.add_argument("--mask", type=Path, help="an image: stylise where it is white")
+    parser.add_argument("--style-mask", type=Path, help="an image: measure the styles' pictures where it is white")
+    parser.add_argument("--style-size", type=positive_int, help="short side of the styles (default: their own)")
+    parser.add_argument(
+        "--style-scale", type=positive_float, default=1.0, help="enlarge the styles, and their strokes (default: 1)"
+    )
+    parser.add_argument("--keep-colors", choices=COLOR_METHODS, help="keep the content's colours, by this method")
+    parser.add_argument(
+        "--tile", type=tile_size, default="auto", help="side of tiles in pixels, auto or off (default: auto)"
+    )
+    parser.add_argument(
+        "--tile-memory", type=positive_float, metavar="GB", help="what tiles may use (default: by auto)"
+    )
+
+
 def load_model(args: argparse.Namespace) -> StyleTransfer:
     """The model that :func:`add_model_options` asked for."""
-    return StyleTransfer.from_pretrained(args.model, args.decoder, args.device, args.dtype)
+    model = StyleTransfer.from_pretrained(args.model, args.decoder, args.device, args.dtype)
+    if getattr(args, "tile_memory", None):
+        model.tile_memory = args.tile_memory * 1e9
+    return model
+
+
+def read_style(path: Path, short_side: int | None = None) -> Tensor | StyleStats:
+    """A style from a style file, or a picture [1, 3, H, W] scaled to a short side."""
+    if is_style_file(path):
+        return StyleStats.load(path)
+    picture = read_picture(path).rgb
+    return scale_short_side(picture, short_side) if short_side else picture
+
+
+def measure_style(model: StyleTransfer, style: Tensor | StyleStats, args: argparse.Namespace) -> StyleStats:
+    """The statistics of a style with the options of :func:`add_transfer_options`."""
+    if isinstance(style, StyleStats):
+        return style
+    mask, detail = read_mask(args.style_mask), DETAILS.get(args.transform, ())
+    return model.compute_style_stats(style, mask, style_scale=args.style_scale, detail=detail, tile=args.tile)
+
+
+def tile_size(text: str) -> int | str:
+    """An argparse type: auto, off or a number of pixels."""
+    return text if text in ("auto", "off") else positive_int(text)
+
+
+def positive_float(text: str) -> float:
+    """An argparse type: a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
+    return value
 
 
 def positive_int(text: str) -> int:

@@ -6,73 +6,87 @@ import argparse
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from torch import Tensor
 from tqdm import tqdm
 
+from ..farm import own_share, rank, wait_for_all
 from ..images import IMAGE_SUFFIXES, ImageError, Picture, read_picture, scale_short_side, write_picture
 from ..pipeline import StyleTransfer
 from ..progress import Progress, ignore_progress
-from ..stats import StyleStats, mix
-from ..transfer import DETAILS, TRANSFORMS
 from .options import (
     add_model_options,
+    add_transfer_options,
     check_output,
     load_model,
-    number_list,
+    measure_style,
     positive_int,
     progress_bar,
     read_mask,
-    unit_interval,
+    read_style,
 )
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("stylize", help="a photo, or a folder of photos, in the style of one or more pictures")
     parser.add_argument("content", type=Path, help="an image, or a folder of images")
-    parser.add_argument("style", type=Path, nargs="+", help="one or more style images")
+    parser.add_argument("style", type=Path, nargs="*", help="style images or style files (none with --region alone)")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the result: an image, or a folder for a folder")
-    parser.add_argument("--weights", type=number_list, metavar="W,W,...", help="weights of the styles (default: equal)")
-    parser.add_argument("--alpha", type=unit_interval, default=1.0, help="strength, 0 to 1 (default: 1)")
-    parser.add_argument(
-        "--transform", choices=TRANSFORMS, default="adain", help="how the style moves the features (default: adain)"
-    )
     parser.add_argument("--size", type=positive_int, help="short side of the result (default: the content's own size)")
-    parser.add_argument("--style-size", type=positive_int, help="short side of the styles (default: their own)")
-    parser.add_argument("--mask", type=Path, help="an image: stylise where it is white")
+    parser.add_argument(
+        "--work-size", type=positive_int, help="short side to stylise at; strokes are as large as there"
+    )
+    parser.add_argument(
+        "--region",
+        type=Path,
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("MASK", "STYLE"),
+        help="another style where an image is white; may be repeated",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    add_transfer_options(parser)
     add_model_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    if not args.style and not args.region:
+        raise ImageError("There is no style; name a style image or file, or give a --region.")
     jobs = plan(args.content, args.out, args.overwrite)
+    styles = [read_style(path, args.style_size) for path in args.style]
+    regions = [(read_mask(mask), read_style(path, args.style_size)) for mask, path in args.region]
     mask = read_mask(args.mask)
-    pictures = [read_picture(path).rgb for path in args.style]
     model = load_model(args)
-    if args.style_size:
-        pictures = [scale_short_side(picture, args.style_size) for picture in pictures]
-    detail = DETAILS.get(args.transform, ())
-    style = mix([model.compute_style_stats(picture, detail=detail) for picture in pictures], args.weights)
-    stylizer = Stylizer(model, style, args.alpha, args.size, mask, args.transform)
-    if not args.content.is_dir():
+    options: dict[str, Any] = {"style_mask": read_mask(args.style_mask), "style_scale": args.style_scale}
+    if args.keep_colors in (None, "luminance"):
+        # Measured once for all photos; otherwise each photo's colours change the styles first.
+        styles = [measure_style(model, style, args) for style in styles]
+        regions = [(region, measure_style(model, style, args)) for region, style in regions]
+    options |= {"style": styles, "regions": regions, "mask": mask}
+    options |= {
+        name: getattr(args, name) for name in ("alpha", "weights", "transform", "keep_colors", "work_size", "tile")
+    }
+    stylizer = Stylizer(model, args.size, options)
+    if args.content.is_dir():
+        code = run_all(stylizer, own_share(jobs))
+        wait_for_all()
+        return code
+    if rank() == 0:
         with progress_bar("stylize") as progress:
             stylizer.run(*jobs[0], progress)
         print(f"Wrote {args.out}")
-        return 0
-    return run_all(stylizer, jobs)
+    return 0
 
 
 @dataclass(frozen=True)
 class Stylizer:
-    """What all photos of one call have in common."""
+    """What all photos of one call have in common: the model, the size and the model's other options."""
 
     model: StyleTransfer
-    style: StyleStats
-    alpha: float
     size: int | None
-    mask: Tensor | None
-    transform: str
+    options: dict[str, Any]
 
     def run(self, source: Path, target: Path, progress: Progress = ignore_progress) -> None:
         """Stylise one image file into another."""
@@ -80,9 +94,7 @@ class Stylizer:
         if self.size:
             alpha = None if picture.alpha is None else scale_short_side(picture.alpha, self.size)
             picture = Picture(scale_short_side(picture.rgb, self.size), alpha)
-        rgb = self.model(
-            picture.rgb, self.style, alpha=self.alpha, mask=self.mask, transform=self.transform, progress=progress
-        )
+        rgb = self.model(picture.rgb, progress=progress, **self.options)
         write_picture(replace(picture, rgb=rgb), target)
 
 
