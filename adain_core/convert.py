@@ -1,47 +1,158 @@
-"""Other people's checkpoints, recognised by their keys and turned into this package's layout."""
+"""Other people's networks, recognised by their keys and shapes and brought into this package's layout."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
 
+import torch
 from torch import Tensor
 
-from .encoder import conv_names
+from .decoder import Decoder
+from .encoder import IMAGENET_MEAN, IMAGENET_STD, Encoder
+from .skips import Skips
 
-# pytorch-AdaIN keeps both networks as nn.Sequential; these are the places of their convolutions.
-_SEQUENTIAL_COLOUR = "0"
-_SEQUENTIAL_ENCODER = (2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42)
-_SEQUENTIAL_DECODER = (1, 5, 8, 11, 14, 18, 21, 25, 28)
-
-
-def is_sequential_encoder(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether these are pytorch-AdaIN's ``vgg``, the full network or cut at relu4_1 or later."""
-    return all(f"{place}.weight" in tensors for place in (0, *_SEQUENTIAL_ENCODER[:9]))
+_UP_TO_RELU4_1 = 9
 
 
-def is_sequential_decoder(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether these are pytorch-AdaIN's ``decoder``."""
-    return {key.split(".")[0] for key in tensors} == {str(place) for place in _SEQUENTIAL_DECODER}
+@dataclass(frozen=True)
+class Layout:
+    """Where a kind of checkpoint keeps its convolutions.
+
+    Args:
+        name: whose layout it is.
+        part: what such a checkpoint is.
+        convolutions: their modules in the order of computation.
+        colour: an encoder's 1x1 convolution from RGB; ImageNet's mean and standard deviation if it has none.
+        join: the kind of skips that a decoder's shapes are made for.
+    """
+
+    name: str
+    part: Literal["encoder", "decoder"]
+    convolutions: tuple[str, ...]
+    colour: str | None = None
+    join: Literal["plain", "concat2"] = "plain"
+
+    def fits(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether these tensors are in this layout; an encoder may go on after relu4_1."""
+        needed = self.convolutions[: _UP_TO_RELU4_1 if self.part == "encoder" else None]
+        if not all(f"{module}.{part}" in tensors for module in needed for part in ("weight", "bias")):
+            return False
+        weights = [tensors[f"{module}.weight"] for module in needed]
+        if not all(x.ndim == 4 and x.shape[2:] == (3, 3) for x in weights):
+            return False
+        if self.part == "decoder":
+            return {key.rpartition(".")[0] for key in tensors} == set(needed) and weights[-1].shape[0] == 3
+        colour = tensors.get(f"{self.colour}.weight")
+        if self.colour and (colour is None or colour.shape != (3, 3, 1, 1) or f"{self.colour}.bias" not in tensors):
+            return False
+        return weights[0].shape[1] == 3 and all(a.shape[0] == b.shape[1] for a, b in pairwise(weights))
 
 
-def encoder_from_sequential(tensors: Mapping[str, Tensor], blocks: int = 4) -> dict[str, Tensor]:
-    """The state of an Encoder from pytorch-AdaIN's ``vgg`` (the normalised VGG-19), cut after the first layer of the
-    last block."""
-    names = [name for block in conv_names(blocks) for name in block]
-    state = {
-        "colour.weight": tensors[f"{_SEQUENTIAL_COLOUR}.weight"].reshape(3, 3),
-        "colour.bias": tensors[f"{_SEQUENTIAL_COLOUR}.bias"],
-    }
-    for name, place in zip(names, _SEQUENTIAL_ENCODER, strict=False):
-        state |= {f"{name}.{part}": tensors[f"{place}.{part}"] for part in ("weight", "bias")}
-    return state
+def _within(block: str, *places: int) -> list[str]:
+    return [f"{block}.{place}" for place in places]
 
 
-def decoder_from_sequential(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of a plain Decoder from pytorch-AdaIN's ``decoder``."""
-    names = [name for block in conv_names(4) for name in block][::-1]
-    return {
-        f"{name}.{part}": tensors[f"{place}.{part}"]
-        for name, place in zip(names, _SEQUENTIAL_DECODER, strict=True)
-        for part in ("weight", "bias")
-    }
+_PYTORCH_ADAIN = [str(place) for place in (2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42)]
+_FEATURES = _within("features", 0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
+
+
+def _split_encoders(prefix: str) -> tuple[Layout, Layout]:
+    """The encoders that are cut into four parts after relu1_1, relu2_1 and relu3_1."""
+    first, second, third, fourth = (f"{prefix}{number}" for number in range(1, 5))
+    renumbered = [f"{first}.2", *_within(second, 1, 5), *_within(third, 1, 5), *_within(fourth, 1, 4, 7, 11)]
+    numbered = [f"{first}.0", *_within(second, 2, 5), *_within(third, 7, 10), *_within(fourth, 12, 14, 16, 19)]
+    return (
+        Layout("normalised VGG-19 in four parts", "encoder", tuple(renumbered), f"{first}.0"),
+        Layout("torchvision's VGG-19 in four parts", "encoder", tuple(numbered)),
+    )
+
+
+LAYOUTS = (
+    Layout("pytorch-AdaIN's vgg", "encoder", tuple(_PYTORCH_ADAIN), "0"),
+    Layout("pytorch-AdaIN's decoder", "decoder", tuple(map(str, (1, 5, 8, 11, 14, 18, 21, 25, 28)))),
+    Layout("torchvision's VGG-19", "encoder", tuple(_FEATURES)),
+    *_split_encoders("encoder_"),
+    *_split_encoders("enc_"),
+    Layout(
+        "the report's decoder",
+        "decoder",
+        ("decoder_4.1", *_within("decoder_3", 1, 4, 7, 10), *_within("decoder_2", 1, 4), *_within("decoder_1", 1, 4)),
+    ),
+    Layout(
+        "the report's decoder with concatenated skips",
+        "decoder",
+        (
+            *("decoder_4.1", "decoder_3_cat.1", *_within("decoder_3", 1, 4, 7), "decoder_2_cat.1"),
+            *(*_within("decoder_2", 1, 4, 7), *_within("decoder_1", 1, 4)),
+        ),
+        join="concat2",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A network found in a checkpoint: in which layout, and its tensors with the keys of that layout."""
+
+    layout: Layout
+    tensors: Mapping[str, Tensor]
+
+    def encoder(self, blocks: int = 4) -> tuple[Encoder, dict[str, Tensor]]:
+        """An encoder without weights and the state that belongs into it, cut after the first layer of the last
+        block."""
+        shapes = [self.tensors[f"{module}.bias"].shape[0] for module in self.layout.convolutions[:_UP_TO_RELU4_1]]
+        widths = [shapes[place] for place in (0, 2, 4, 8)]
+        if blocks == 5:
+            widths.append(self.tensors[f"{self.layout.convolutions[12]}.bias"].shape[0])
+        with torch.device("meta"):
+            encoder = Encoder(widths)
+        state = self._state([name for names in encoder.blocks for name in names])
+        if self.layout.colour:
+            state["colour.weight"] = self.tensors[f"{self.layout.colour}.weight"].reshape(3, 3)
+            state["colour.bias"] = self.tensors[f"{self.layout.colour}.bias"]
+        else:
+            state["colour.weight"] = torch.diag(1 / torch.tensor(IMAGENET_STD))
+            state["colour.bias"] = -torch.tensor(IMAGENET_MEAN) / torch.tensor(IMAGENET_STD)
+        return encoder, state
+
+    def decoder(self, skips: Skips | None = None) -> tuple[Decoder, dict[str, Tensor]]:
+        """A decoder without weights and the state that belongs into it; plain checkpoints do not say whether they were
+        trained with added skips, nor any from what the skips come.
+
+        Raises:
+            ValueError: the layout is not made for these skips.
+        """
+        skips = skips or (Skips("concat2") if self.layout.join == "concat2" else Skips())
+        possible = ("concat2-content", "concat2-style") if self.layout.join == "concat2" else ("plain", "add")
+        if not str(skips).startswith(possible):
+            raise ValueError(f"{self.layout.name} cannot have the skips {skips}; expected {' or '.join(possible)}.")
+        widths = [self.tensors[f"{self.layout.convolutions[0]}.weight"].shape[1]]
+        with torch.device("meta"):
+            names = Decoder(skips=skips).names
+        for module, name in zip(self.layout.convolutions, names, strict=True):
+            if name in ("conv4_1", "conv3_1", "conv2_1"):
+                widths.insert(0, self.tensors[f"{module}.bias"].shape[0])
+        with torch.device("meta"):
+            decoder = Decoder(widths, skips)
+        return decoder, self._state(names)
+
+    def _state(self, names: list[str]) -> dict[str, Tensor]:
+        return {
+            f"{name}.{part}": self.tensors[f"{module}.{part}"]
+            for module, name in zip(self.layout.convolutions, names, strict=False)
+            for part in ("weight", "bias")
+        }
+
+
+def find_networks(tensors: Mapping[str, Tensor]) -> list[Found]:
+    """The encoders and decoders in the tensors of a checkpoint, whatever prefixes are before their keys."""
+    found = [Found(layout, tensors) for layout in LAYOUTS if layout.fits(tensors)]
+    groups: dict[str, dict[str, Tensor]] = {}
+    for key, x in tensors.items():
+        first, dot, rest = key.partition(".")
+        if dot:
+            groups.setdefault(first, {})[rest] = x
+    return found + [network for group in groups.values() for network in find_networks(group)]

@@ -17,8 +17,9 @@ class Decoder(nn.Module):
     """The encoder's mirror image: its convolutions in reverse, nearest upsampling in place of pooling.
 
     Each convolution is named after the one that it mirrors, so ``conv4_1`` comes first. Joined maps enter after each
-    upsampling, where their size and channels match. For concatenation the convolution before is narrowed, so that no
-    variant has more parameters than the plain decoder.
+    upsampling, where their size and channels match. For ``concat`` the convolution before is narrowed, so that no
+    variant has more parameters than the plain decoder; ``concat2`` is the report's own decoder, which widens the ones
+    after.
 
     Args:
         widths: those of the encoder.
@@ -29,21 +30,37 @@ class Decoder(nn.Module):
         super().__init__()
         self.widths = tuple(widths)
         self.skips = skips or Skips()
-        sources = 2 if self.skips.source == "both" else 1
-        channels = self.widths[-1]
         self.names: list[str] = []
+        if self.skips.join == "concat2":
+            self._build_report()
+        else:
+            self._build_mirror()
+
+    def _build_mirror(self) -> None:
+        channels = self.widths[-1]
         for block, names in reversed(list(enumerate(conv_names(len(self.widths))))):
             for name in reversed(names[1:]):
                 self._append(name, channels, self.widths[block])
                 channels = self.widths[block]
             width = self.widths[block - 1] if block else 3
             if block and self.skips.join == "concat":
-                kept = width // (2 * sources)
+                kept = width // (2 * self.skips.sources)
                 self._append(names[0], channels, kept)
-                channels = kept + sources * width
+                channels = kept + self.skips.sources * width
             else:
                 self._append(names[0], channels, width)
                 channels = width
+
+    def _build_report(self) -> None:
+        first, second, third, channels = self.widths
+        joined = {"conv3_1": self.skips.sources * second, "conv2_1": self.skips.sources * first}
+        wide, widest = second + joined["conv3_1"], first + joined["conv2_1"]
+        blocks = ((4, [third]), (3, [second]), (2, [wide, wide, second, first]), (1, [widest, widest, first, first, 3]))
+        for block, widths in blocks:
+            for number, width in zip(range(len(widths), 0, -1), widths, strict=True):
+                name = f"conv{block}_{number}"
+                self._append(name, channels, width)
+                channels = width + joined.get(name, 0)
 
     def _append(self, name: str, in_channels: int, out_channels: int) -> None:
         self.names.append(name)
@@ -62,13 +79,14 @@ class Decoder(nn.Module):
         x = F.relu(self.get_submodule(self.names[0])(features), inplace=True)
         for before, name in pairwise(self.names):
             conv = self.get_submodule(name)
+            tap = f"relu{name[4]}_1"
             if not before.endswith("_1"):
                 x = conv(x)
-            elif self.skips.join == "plain":
-                x = conv.upsampled(x)
-            else:
+            elif tap in self.skips.taps:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
-                x = conv(self._join(x, maps[f"relu{name[4]}_1"]))
+                x = conv(self._join(x, maps[tap]))
+            else:
+                x = conv.upsampled(x)
             if name != self.names[-1]:
                 x = F.relu(x, inplace=True)
         return x

@@ -9,6 +9,13 @@ from pathlib import Path
 FORMAT = "adain-1"
 """The version of this package's .safetensors files, in the metadata of each."""
 
+MAX_BYTES = 2**31
+"""No weights file is larger; what is gets refused before anything is read."""
+
+
+class WeightsError(ValueError):
+    """A weights file cannot be found, read or used; the message says which, why and what would fit."""
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that its name holds either the old content or all of the new.

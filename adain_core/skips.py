@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .transfer import Blend
 
-Join = Literal["plain", "add", "concat"]
+Join = Literal["plain", "add", "concat", "concat2"]
 Source = Literal["content", "style", "both"]
 
 SKIP_TAPS = ("relu1_1", "relu2_1", "relu3_1")
@@ -25,7 +25,8 @@ class Skips:
     Written as one word: ``plain``, ``add-content``, ``concat-both``, ``concat-content-adain``, ...
 
     Args:
-        join: ``plain`` (no skips), ``add`` or ``concat``.
+        join: ``plain`` (no skips), ``add``, ``concat`` or ``concat2`` (the report's own: at two of the taps, see
+            :class:`~adain_core.decoder.Decoder`).
         source: whose encoder maps; those of the style are resized to the content's grid.
         adain: give the content's maps the style's statistics first (the report's outlook).
         strength: factor on added maps; a decoder is trained for one.
@@ -47,11 +48,11 @@ class Skips:
             return cls()
         join, _, rest = name.partition("-")
         source, _, adain = rest.partition("-")
-        known = join in ("add", "concat") and source in get_args(Source) and adain in ("", "adain")
+        known = join in ("add", "concat", "concat2") and source in get_args(Source) and adain in ("", "adain")
         if not known or (adain and source == "style"):
             raise ValueError(
-                f"'{name}' is no kind of decoder; expected 'plain' or 'add' or 'concat' with '-content', '-style' or"
-                " '-both', and '-adain' after it for AdaIN on the content's skips."
+                f"'{name}' is no kind of decoder; expected 'plain' or 'add', 'concat' or 'concat2' with '-content',"
+                " '-style' or '-both', and '-adain' after it for AdaIN on the content's skips."
             )
         return cls(join, source, adain == "adain", strength)
 
@@ -61,7 +62,12 @@ class Skips:
     @property
     def taps(self) -> tuple[str, ...]:
         """The encoder taps that the decoder needs, shallow ones only."""
-        return () if self.join == "plain" else SKIP_TAPS
+        return {"plain": (), "concat2": SKIP_TAPS[:2]}.get(self.join, SKIP_TAPS)
+
+    @property
+    def sources(self) -> int:
+        """How many maps join at each tap."""
+        return 2 if self.source == "both" else 1
 
     @property
     def need_style_image(self) -> bool:

@@ -1,5 +1,8 @@
 """Weights files: what they say of themselves, how they are read, written and found.
 
+A model is named by a path, by a name (a file in the folder of ADAIN_MODELS, an embedded file, or an encoder that
+everyone knows, from the Hub), or by its address on the Hub, ``hf://owner/repo/file.safetensors@revision``.
+
 Every file is a .safetensors with metadata: the format's version, the kind (encoder, decoder or model), the *space*
 that its features belong to, the widths, the kind of skips, the licence and a summary of the training. Encoders and
 decoders fit together if and only if their spaces are equal.
@@ -11,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -21,26 +24,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .convert import decoder_from_sequential, encoder_from_sequential, is_sequential_decoder, is_sequential_encoder
+from .convert import Found, find_networks
 from .decoder import Decoder
 from .encoder import Encoder
-from .files import FORMAT, write_atomically
+from .files import FORMAT, MAX_BYTES, WeightsError, write_atomically
+from .hub import SCHEME, HubError, HubFile, cache_folder, download, hash_of
+from .presets import PRESETS, VGG19_NORMALISED, VGG19_TORCHVISION
 from .skips import Skips
 
 EMBEDDED = Path(__file__).parent / "embedded"
-VGG19_NORMALISED = "vgg19-normalised"
-VGG19_TORCHVISION = "vgg19-torchvision"
 
 # First hex digits of the hash over the colour map and conv1_1 of encoders that everyone knows.
 _WELL_KNOWN = {"a9c20179": VGG19_NORMALISED}
+# torchvision puts the first digits of a file's SHA-256 into its name: vgg19-dcbb9e9d.pth.
+_TORCHVISION_FILE = "dcbb9e9d"
 _HASHED_SPACE = re.compile(r".+-([0-9a-f]{8})")
 _MAX_WIDTH = 4096
 
 Network = TypeVar("Network", Encoder, Decoder)
-
-
-class WeightsError(ValueError):
-    """A weights file cannot be found, read or used; the message says which, why and what would fit."""
 
 
 @dataclass(frozen=True)
@@ -85,21 +86,64 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
     """
     path = Path(path)
     metadata, tensors = _read(path)
-    if is_sequential_encoder(tensors):
-        encoder = _build(Encoder(), encoder_from_sequential(tensors), path)
-        return Weights(space_of(path.stem, encoder), encoder=encoder, path=path)
-    if is_sequential_decoder(tensors):
-        return Weights(VGG19_NORMALISED, decoder=_build(Decoder(), decoder_from_sequential(tensors), path), path=path)
     if metadata.get("format") != FORMAT:
-        raise WeightsError(
-            f"{path} is not a weights file of this package (no '{FORMAT}' in its metadata); see the command 'convert'."
-        )
+        found = find_networks(tensors)
+        if not found:
+            raise WeightsError(
+                f"{path} is not a weights file of this package (no '{FORMAT}' in its metadata), nor in a known layout;"
+                " see the command 'convert'."
+            )
+        return combine([from_found(network, path) for network in found], path)
     return _from_metadata(path, metadata, tensors)
+
+
+def from_found(network: Found, path: Path, space: str | None = None, skips: Skips | None = None) -> Weights:
+    """A network of somebody else's checkpoint.
+
+    Args:
+        network: what :func:`~adain_core.convert.find_networks` found in it.
+        path: of the checkpoint.
+        space: of its features; by default an encoder's own, or for a decoder that of the normalised VGG-19.
+        skips: that a decoder was trained with, where the shapes do not tell.
+
+    Raises:
+        WeightsError: the tensors do not fit.
+    """
+    if network.layout.part == "encoder":
+        encoder = build(*network.encoder(), path)
+        if network.layout.colour is None and hash_of(path).startswith(_TORCHVISION_FILE):
+            space = VGG19_TORCHVISION
+        return Weights(space or space_of(path.stem, encoder), encoder=encoder, path=path)
+    try:
+        decoder, state = network.decoder(skips)
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    return Weights(space or VGG19_NORMALISED, decoder=build(decoder, state, path), path=path)
+
+
+def combine(parts: Sequence[Weights], path: Path) -> Weights:
+    """The encoder and the decoder of one file as one.
+
+    Raises:
+        WeightsError: there is more than one of them, or they do not fit.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    encoders, decoders = [w for w in parts if w.encoder], [w for w in parts if w.decoder]
+    if len(encoders) != 1 or len(decoders) != 1:
+        raise WeightsError(
+            f"{path} holds {len(encoders)} encoders and {len(decoders)} decoders; expected one of each, or name a file"
+            " with less."
+        )
+    _check_same_space(encoders[0], decoders[0])
+    return replace(decoders[0], encoder=encoders[0].encoder)
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if not path.is_file():
         raise WeightsError(f"There is no weights file {path}.")
+    if path.stat().st_size > MAX_BYTES:
+        raise WeightsError(f"{path} has {path.stat().st_size} bytes; expected weights of at most {MAX_BYTES}.")
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -124,14 +168,14 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str
         state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         with torch.device("meta"):
             module = Encoder(widths) if part == "encoder" else Decoder(widths[:4], skips)
-        weights = replace(weights, **{part: _build(module, state, path)})
+        weights = replace(weights, **{part: build(module, state, path)})
     hashed = _HASHED_SPACE.fullmatch(space)
     if weights.encoder and hashed and _digest(weights.encoder.state_dict()) != hashed[1]:
         raise WeightsError(f"{path} is damaged or was changed: its encoder is not that of its space {space}.")
     return weights
 
 
-def _build(module: Network, state: Mapping[str, Tensor], path: Path) -> Network:
+def build(module: Network, state: Mapping[str, Tensor], path: Path) -> Network:
     """Give a module its weights in float32; nothing is allocated before the shapes are known to fit."""
     expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state.items()}
@@ -169,7 +213,7 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], dtype: torch.dt
 
 def embedded_models() -> list[str]:
     """Names of the weights files that the package brings along."""
-    return sorted(path.stem for path in EMBEDDED.glob("*.safetensors"))
+    return _names(EMBEDDED)
 
 
 def training_summary(info: Mapping[str, str]) -> dict[str, object]:
@@ -205,15 +249,7 @@ def load_model(model: str | os.PathLike[str] = "lite", decoder: str | os.PathLik
 
 def _load_folder(folder: Path) -> Weights:
     """The one encoder and the one decoder of a folder."""
-    found = [load_weights(path) for path in sorted(folder.glob("*.safetensors"))]
-    encoders, decoders = [w for w in found if w.encoder], [w for w in found if w.decoder]
-    if len(encoders) != 1 or len(decoders) != 1:
-        raise WeightsError(
-            f"{folder} holds {len(encoders)} encoders and {len(decoders)} decoders; expected one of each, or"
-            " name a file in it."
-        )
-    _check_same_space(encoders[0], decoders[0])
-    return replace(decoders[0], encoder=encoders[0].encoder)
+    return combine([load_weights(path) for path in sorted(folder.glob("*.safetensors"))], folder)
 
 
 def _check_same_space(encoder: Weights, decoder: Weights) -> None:
@@ -224,31 +260,71 @@ def _check_same_space(encoder: Weights, decoder: Weights) -> None:
         )
 
 
+def models_folder() -> Path | None:
+    """The folder that ADAIN_MODELS names, for one's own weights files, such as ComfyUI's models/adain."""
+    folder = os.environ.get("ADAIN_MODELS")
+    return Path(folder) if folder else None
+
+
 def resolve(name: str | os.PathLike[str]) -> Path:
-    """The file or folder of a model: an existing path, or the name of an embedded file.
+    """The file or folder of a model.
+
+    Args:
+        name: a path; or without folder and suffix the name of a file in :func:`models_folder`, of an embedded file or
+            of a preset; or an address on the Hub. A preset and an address may need a download.
 
     Raises:
         WeightsError: there is no such thing; the message lists the names that exist.
     """
-    embedded = EMBEDDED / f"{name}.safetensors"
-    if str(name) in embedded_models():
-        return embedded
+    text = os.fspath(name)
+    if text.startswith(SCHEME):
+        return download(HubFile.parse(text))
+    for folder in (models_folder(), EMBEDDED):
+        if folder and text in _names(folder):
+            return folder / f"{text}.safetensors"
+    if text in PRESETS:
+        return fetch_preset(text)
     path = Path(name)
     if not path.exists():
+        known = [*(_names(models_folder()) if models_folder() else []), *embedded_models(), *PRESETS]
         raise WeightsError(
-            f"There is no model '{name}': it is no file or folder, and no embedded model"
-            f" ({', '.join(embedded_models())})."
+            f"There is no model '{name}': it is no file or folder, no address {SCHEME}owner/repo/file.safetensors, and"
+            f" none of the models {', '.join(known)}."
         )
     return path
 
 
+def _names(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.safetensors"))
+
+
+def fetch_preset(name: str) -> Path:
+    """The file of one of the :data:`~adain_core.presets.PRESETS`; made from the Hub's when it is asked for first.
+
+    Raises:
+        HubError: it cannot be had.
+    """
+    preset = PRESETS[name]
+    path = cache_folder() / f"{name}.safetensors"
+    if not path.exists():
+        encoder, state = preset.fetch().encoder(preset.blocks)
+        info = {"license": preset.licence, "origin": f"{preset.origin}; {preset.sources[0]}"}
+        weights = Weights(preset.space, build(encoder, state, path), info=info)
+        try:
+            save_weights(weights, path, torch.float32)
+        except OSError as error:
+            raise HubError(f"{name} cannot be kept: {error}. HF_HOME names another place.") from error
+    return path
+
+
 def find_encoder(space: str, folders: Iterable[Path]) -> Encoder:
-    """The encoder of a space among the weights files of some folders and the embedded ones.
+    """The encoder of a space among the weights files of some folders, the embedded ones and the presets.
 
     Raises:
         WeightsError: none of the files holds it.
     """
-    for folder in (*folders, EMBEDDED):
+    own = models_folder()
+    for folder in (*folders, *([own] if own else []), EMBEDDED):
         for path in sorted(folder.glob("*.safetensors")):
             try:
                 weights = load_weights(path)
@@ -256,4 +332,10 @@ def find_encoder(space: str, folders: Iterable[Path]) -> Encoder:
                 continue
             if weights.encoder and weights.space == space:
                 return weights.encoder
-    raise WeightsError(f"No encoder of the space {space} was found; put its .safetensors file beside the decoder.")
+    beside = f"put the .safetensors file of the encoder of {space} beside the decoder"
+    if space not in PRESETS:
+        raise WeightsError(f"No encoder of the space {space} was found; {beside}.")
+    try:
+        return load_weights(fetch_preset(space)).encoder
+    except HubError as error:
+        raise HubError(f"{error} Or {beside}.") from error

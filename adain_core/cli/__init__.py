@@ -7,6 +7,7 @@ an exit code. Whatever is wrong with what the user gave ends in one sentence on 
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for command in COMMANDS:
         command.add_parser(commands)
     args = parser.parse_args(argv)
+    logging.basicConfig(format="adain: %(message)s")
+    logging.getLogger("adain_core").setLevel(logging.INFO)
     try:
         return args.run(args)
     except (ValueError, OSError) as error:
