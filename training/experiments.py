@@ -62,6 +62,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--content", type=Path, nargs="+", required=True, help="pictures to show: folders or files")
     parser.add_argument("--style", type=Path, nargs="+", required=True, help="folders or files")
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
+    parser.add_argument("--only", nargs="+", metavar="RECIPE", help="show these of the experiment's recipes only")
     parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels (default: 256)")
     parser.add_argument("--rows", type=int, default=6, help="contents at most, and styles at most (default: 6)")
     parser.add_argument("--train", action="store_true", help="train the runs that are missing")
@@ -75,6 +76,17 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def recipes_of(args: argparse.Namespace) -> list[str]:
+    """The recipes that the figure shows."""
+    known = RECIPES[args.name]
+    unknown = [recipe for recipe in args.only or [] if recipe not in known]
+    if unknown:
+        raise TrainingError(
+            f"--only {' '.join(unknown)}: the experiment {args.name} has the recipes {', '.join(known)}."
+        )
+    return [recipe for recipe in known if not args.only or recipe in args.only]
+
+
 def result_of(runs: Path, recipe: str) -> Path:
     """The model's file of a recipe's run."""
     return runs / recipe / f"{recipe}.safetensors"
@@ -84,7 +96,7 @@ def train_missing(args: argparse.Namespace) -> None:
     """Train the recipes of the experiment that have no result yet."""
     if not (args.train_content and args.train_style):
         raise TrainingError("--train needs --train-content DIR and --train-style DIR.")
-    missing = [recipe for recipe in RECIPES[args.name] if not result_of(args.runs, recipe).exists()]
+    missing = [recipe for recipe in recipes_of(args) if not result_of(args.runs, recipe).exists()]
     changes = [part for change in args.set for part in ("--set", change)]
     for recipe in missing:
         folders = ["--content", args.train_content, "--style", args.train_style, "--out", args.runs / recipe]
@@ -127,14 +139,15 @@ class Gallery:
             return model(content, StyleStats.load(learned[0]))[0] if learned else None
         return model(content, style)[0]
 
-    def compare(self, recipes: Sequence[str], labels: Sequence[str], path: Path) -> None:
+    def compare(self, path: Path) -> None:
         """One row for each pair of content and style, one column for each recipe."""
+        recipes = recipes_of(self.args)
         rows = []
         for i in range(max(len(self.contents), len(self.styles))):
             content, j = self.contents[i % len(self.contents)], i % len(self.styles)
             results = [self.stylise(recipe, content, self.styles[j], self.style_paths[j]) for recipe in recipes]
             rows.append([content[0], self.styles[j][0], *results])
-        picture_grid(rows, path, ["content", "style", *labels])
+        picture_grid(rows, path, ["content", "style", *recipes])
 
 
 def alpha_grid(gallery: Gallery, out: Path) -> None:
@@ -142,10 +155,10 @@ def alpha_grid(gallery: Gallery, out: Path) -> None:
     content, style = gallery.contents[0], gallery.styles[0]
     rows = [
         [content[0], style[0], *(gallery.model(recipe)(content, style, alpha)[0] for alpha in ALPHAS)]
-        for recipe in STYLE_WEIGHTS
+        for recipe in recipes_of(gallery.args)
     ]
     columns = ["content", "style", *(f"alpha {alpha:g}" for alpha in ALPHAS)]
-    picture_grid(rows, out / "alpha-grid.png", columns, STYLE_WEIGHTS)
+    picture_grid(rows, out / "alpha-grid.png", columns, recipes_of(gallery.args))
 
 
 def grid(gallery: Gallery, out: Path) -> None:
@@ -159,9 +172,11 @@ def grid(gallery: Gallery, out: Path) -> None:
 
 def curves(gallery: Gallery, out: Path) -> None:
     """Figures 9, 10 and 11: the losses over the steps."""
+    shown = recipes_of(gallery.args)
     for group, recipes in CURVES.items():
-        logs = {recipe: gallery.args.runs / recipe / "log.csv" for recipe in recipes}
-        loss_curves(logs, out / f"curves-{group}.png")
+        logs = {recipe: gallery.args.runs / recipe / "log.csv" for recipe in recipes if recipe in shown}
+        if len(logs) > 1:
+            loss_curves(logs, out / f"curves-{group}.png")
 
 
 def compare_gatys(gallery: Gallery, out: Path) -> None:
@@ -195,14 +210,13 @@ def compare_gatys(gallery: Gallery, out: Path) -> None:
     picture_grid(rows, out / "gatys.png", columns, labels)
 
 
-def comparison(name: str, labels: Sequence[str] = ()) -> Callable[[Gallery, Path], None]:
+def comparison(name: str) -> Callable[[Gallery, Path], None]:
     """An experiment that shows the results of its recipes side by side."""
-    recipes = RECIPES[name]
-    return lambda gallery, out: gallery.compare(recipes, labels or recipes, out / f"{name}.png")
+    return lambda gallery, out: gallery.compare(out / f"{name}.png")
 
 
 EXPERIMENTS: dict[str, Callable[[Gallery, Path], None]] = {
-    "style-weight": comparison("style-weight", [name.replace("style-weight-", "weight ") for name in STYLE_WEIGHTS]),
+    "style-weight": comparison("style-weight"),
     "alpha-grid": alpha_grid,
     "skip-add": comparison("skip-add"),
     "skip-concat": comparison("skip-concat"),
@@ -210,14 +224,14 @@ EXPERIMENTS: dict[str, Callable[[Gallery, Path], None]] = {
     "pre-normalised": comparison("pre-normalised"),
     "curves": curves,
     "grid": grid,
-    "normalization": comparison("normalization", ["batch", "instance", "conditional", "AdaIN"]),
+    "normalization": comparison("normalization"),
 }
 
 
 def make_figures(args: argparse.Namespace) -> None:
     if args.train:
         train_missing(args)
-    missing = [recipe for recipe in RECIPES[args.name] if not result_of(args.runs, recipe).exists()]
+    missing = [recipe for recipe in recipes_of(args) if not result_of(args.runs, recipe).exists()]
     if missing:
         raise TrainingError(f"{args.runs} lacks the runs {', '.join(missing)}; train them, or use --train.")
     EXPERIMENTS[args.name](Gallery(args), args.out)

@@ -64,9 +64,7 @@ class Monitor:
         self.style = torch.stack([crop for crop, *_ in styles]).float() / 255
         self.style_images = torch.tensor([image for *_, image in styles])
         if crops < _FEW_CROPS and not recipe.start:
-            warn(
-                f"{recipe.steps} steps see {crops} crops, far too few to learn anything; {_FEW_CROPS} are a beginning."
-            )
+            warn(f"the run sees {crops} crops, far too few to learn anything; {_FEW_CROPS} are a beginning.")
 
     def row(self, values: Mapping[str, float], waiting: float) -> None:
         """Record an interval.

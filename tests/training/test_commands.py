@@ -1,0 +1,177 @@
+"""The commands around training: evaluate, normalize_vgg, subset, benchmark, experiments."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from adain_core.encoder import Encoder
+from adain_core.weights import Weights, load_weights, save_weights, space_of
+from tests.helpers import TINY_WIDTHS, random_picture
+from training import benchmark, evaluate, experiments, fit, normalize_vgg, subset
+from training.data import centre_square, find_images
+from training.networks import initialise
+
+Arguments = Callable[..., list[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, fit_arguments: Arguments) -> Path:
+    """A finished training run of one step."""
+    assert fit.main(fit_arguments(tmp_path / "runs" / "paper", "steps=1", "log_every=1")) == 0
+    return tmp_path / "runs" / "paper"
+
+
+def pictures(data: Path) -> list[str]:
+    return ["--content", str(data / "content"), "--style", str(data / "style"), "--size", "32", "--device", "cpu"]
+
+
+def test_evaluate_compares_models_and_baselines(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(run / "paper.safetensors")
+    options = ["--loss-network", str(data / "loss.safetensors"), "--pairs", "6", "--out", str(tmp_path / "out")]
+    assert evaluate.main([*pictures(data), *options, "--model", f"one={model}", "--model", model]) == 0
+    assert load_weights(data / "loss.safetensors").space in capsys.readouterr().out
+    with (tmp_path / "out" / "table.csv").open(newline="") as file:
+        rows = {row["model"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["copy content", "copy style", "one", "paper"]
+    assert float(rows["copy content"]["SSIM"]) == pytest.approx(1)
+    assert float(rows["copy style"]["style"]) == pytest.approx(0, abs=1e-8)
+    assert float(rows["copy content"]["style"]) > 0
+    taps = sum(float(rows["one"][tap]) for tap in ("relu1_1", "relu2_1", "relu3_1", "relu4_1"))
+    assert float(rows["one"]["style"]) == pytest.approx(taps)
+    assert rows["one"]["content"] == rows["paper"]["content"]
+    assert float(rows["one"]["seconds"]) > 0
+    assert (tmp_path / "out" / "contact_sheet.jpg").stat().st_size > 0
+
+
+def test_pairs_are_those_of_the_anchors() -> None:
+    numbers = evaluate.pair_numbers(40, contents=20, styles=20)
+    assert numbers == [(i % 20, (7 * i + i // 20) % 20) for i in range(40)]
+    assert len(set(numbers)) == 40
+
+
+def test_evaluate_names_what_is_missing(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--loss-network", str(data / "loss.safetensors"), "--model", "nowhere.safetensors"]
+    assert evaluate.main([*pictures(data), *options]) == 2
+    assert "nowhere.safetensors" in capsys.readouterr().err
+
+
+def test_normalised_filters_have_mean_one_and_the_function_stays(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    encoder = Encoder(TINY_WIDTHS)
+    initialise(encoder)
+    encoder.conv2_1.bias.data[0] = -1000  # never fires
+    save_weights(Weights(space_of("raw", encoder), encoder), tmp_path / "raw.safetensors", torch.float32)
+    out = tmp_path / "normalised.safetensors"
+    arguments = ["--images", str(data / "content"), "--encoder", str(tmp_path / "raw.safetensors")]
+    assert normalize_vgg.main([*arguments, "--out", str(out), "--size", "48", "--device", "cpu"]) == 0
+
+    weights = load_weights(out)
+    images = [centre_square(path, 48) for path in find_images(data / "content")]
+    before = normalize_vgg.mean_activations(encoder, images)
+    means = normalize_vgg.mean_activations(weights.encoder, images)
+    for name, mean in means.items():
+        alive = before[name] > 1e-6
+        torch.testing.assert_close(mean[alive], torch.ones_like(mean[alive]), rtol=0, atol=1e-3)
+    assert not before["conv2_1"][0] and not means["conv2_1"][0]
+
+    image = random_picture(40, 40, seed=9)
+    for tap in ("relu2_1", "relu4_1"):
+        old, new = encoder(image, [tap])[tap], weights.encoder(image, [tap])[tap]
+        scale = torch.where(before[tap.replace("relu", "conv")] > 1e-6, before[tap.replace("relu", "conv")], 1.0)
+        torch.testing.assert_close(new * scale.float().view(1, -1, 1, 1), old, rtol=1e-3, atol=1e-3)
+    assert weights.space.startswith("normalised-")
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_subset_is_random_but_repeatable(copy: bool, data: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        options = ["--count", "3", "--seed", "5", *(["--copy"] if copy else [])]
+        assert subset.main(["--source", str(data), "--out", str(tmp_path / name), *options]) == 0
+    one, two = ([path.relative_to(tmp_path / name) for path in find_images(tmp_path / name)] for name in ("one", "two"))
+    assert one == two
+    assert len(one) == 3
+    for path in one:
+        assert (tmp_path / "one" / path).samefile(data / path) != copy
+        assert (tmp_path / "one" / path).read_bytes() == (data / path).read_bytes()
+
+
+def test_a_subset_is_not_larger_than_the_set(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert subset.main(["--source", str(data), "--out", str(tmp_path / "out"), "--count", "10"]) == 2
+    assert "expected 1 to 9" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_benchmark_prints_a_line_for_each_width_and_size(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--sizes", "32", "48", "--widths", "8,8,8,8", "4,8,8,8", "--repeats", "1"]
+    assert benchmark.main([*options, "--device", "cpu", "--dtype", "float32"]) == 0
+    lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if "8,8,8 " in line]
+    assert [(line[0].strip(), line[1].strip()) for line in lines] == [
+        ("8,8,8,8", "32"),
+        ("8,8,8,8", "48"),
+        ("4,8,8,8", "32"),
+        ("4,8,8,8", "48"),
+    ]
+    for line in lines:
+        *steps, total = (float(cell) for cell in line[2:7])
+        assert total == pytest.approx(sum(steps), abs=0.3)
+        assert total > 0
+
+
+@pytest.mark.parametrize(("name", "figure"), [("grid", "grid.png"), ("gatys", "gatys.png")])
+def test_figures_of_one_run(name: str, figure: str, data: Path, run: Path, tmp_path: Path) -> None:
+    options = ["--runs", str(run.parent), "--out", str(tmp_path / "figures"), "--rows", "2", "--iterations", "3"]
+    assert experiments.main([name, *pictures(data), *options, "--loss-network", str(data / "loss.safetensors")]) == 0
+    assert (tmp_path / "figures" / figure).stat().st_size > 1000
+
+
+def test_experiments_train_what_is_missing(data: Path, tmp_path: Path) -> None:
+    tiny = [part for change in small_changes(data) for part in ("--set", change)]
+    training = ["--train", "--train-content", str(data / "content"), "--train-style", str(data / "style")]
+    places = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "figures"), "--rows", "2"]
+    assert experiments.main(["normalization", *pictures(data), *places, *training, *tiny]) == 0
+    assert (tmp_path / "figures" / "normalization.png").exists()
+    made = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/*.safetensors")}
+    assert set(made) == {f"{recipe}.safetensors" for recipe in experiments.NORMALIZATIONS}
+    assert experiments.main(["normalization", *pictures(data), *places, *training, *tiny]) == 0
+    assert made == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/*.safetensors")}
+
+
+def small_changes(data: Path) -> list[str]:
+    networks = [f"{key}={data / 'loss.safetensors'}" for key in ("encoder", "loss_network")]
+    return [*networks, "steps=1", "log_every=1", "size=40", "crop=32", "batch_size=2", "workers=0", "precision=float32"]
+
+
+@pytest.mark.parametrize("name", ["alpha-grid", "skip-concat", "curves"])
+def test_figures_of_several_runs(name: str, data: Path, run: Path, tmp_path: Path) -> None:
+    for recipe in experiments.RECIPES[name]:
+        if recipe != "paper":
+            (run.parent / recipe).mkdir()
+            weights = load_weights(run / "paper.safetensors")
+            save_weights(weights, run.parent / recipe / f"{recipe}.safetensors")
+            (run.parent / recipe / "log.csv").write_bytes((run / "log.csv").read_bytes())
+    options = ["--runs", str(run.parent), "--out", str(tmp_path / "figures"), "--rows", "2"]
+    assert experiments.main([name, *pictures(data), *options]) == 0
+    assert list((tmp_path / "figures").glob("*.png"))
+
+
+def test_a_figure_of_some_recipes_only(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--runs", str(run.parent), "--out", str(tmp_path / "figures"), "--rows", "1"]
+    assert experiments.main(["skip-concat", *pictures(data), *options, "--only", "paper"]) == 0
+    assert (tmp_path / "figures" / "skip-concat.png").exists()
+    assert experiments.main(["skip-concat", *pictures(data), *options, "--only", "add-both"]) == 2
+    assert "has the recipes paper, concat-content" in capsys.readouterr().err
+
+
+def test_experiments_name_the_missing_runs(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = ["--runs", str(tmp_path), "--out", str(tmp_path / "figures")]
+    assert experiments.main(["pre-normalised", *pictures(data), *places]) == 2
+    assert "lacks the runs paper, pre-normalised" in capsys.readouterr().err
