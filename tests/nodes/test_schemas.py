@@ -1,0 +1,142 @@
+"""What users see of the nodes before they run them: names, tooltips, help and translations."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers import ROOT
+from tests.nodes.fake import FAKE
+
+LANGUAGES = ("en", "fr", "zh")
+IDS = [
+    "AdaINModelLoader",
+    "AdaINEncode",
+    "AdaINComputeStyleStats",
+    "AdaINMixStyles",
+    "AdaINBlend",
+    "AdaINDecode",
+    "AdaINStylize",
+    "AdaINSaveStyle",
+    "AdaINLoadStyle",
+    "AdaINPreserveColor",
+    "AdaINStylizeVideo",
+    "AdaINGatys",
+    "AdaINTextureSynthesis",
+    "AdaINStyleGrid",
+    "AdaINMeasure",
+]
+
+
+@pytest.fixture(params=IDS)
+def schema(comfy, request):
+    return comfy.nodes[request.param].define_schema()
+
+
+def locale(language):
+    return json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+
+
+def test_all_nodes_are_there_under_names_of_their_own(comfy):
+    own = [node.define_schema() for id, node in comfy.nodes.items() if id.startswith("AdaIN")]
+    assert [schema.node_id for schema in own] == IDS
+    assert len({schema.display_name for schema in own}) == len(IDS)
+
+
+def test_every_node_and_socket_is_described(schema):
+    assert schema.category == "AdaIN" and schema.description.endswith(".")
+    for i in schema.inputs:
+        assert i.options["tooltip"].endswith("."), i.id
+    for output in schema.outputs:
+        assert output.display_name and output.tooltip.endswith("."), output
+
+
+def test_every_number_has_a_default_within_its_range(schema):
+    for i in schema.inputs:
+        if i.io_type in ("INT", "FLOAT"):
+            assert i.options["min"] <= i.options["default"] <= i.options["max"], i.id
+            assert i.io_type == "INT" or i.options["step"] > 0, i.id
+        elif i.io_type in ("STRING", "BOOLEAN"):
+            assert "default" in i.options, i.id
+        elif i.io_type == "COMBO":
+            assert i.options.get("default", i.options["options"][0]) in i.options["options"], i.id
+
+
+def test_the_english_locale_says_what_the_nodes_say(schema):
+    said = locale("en")[schema.node_id]
+    assert (said["display_name"], said["description"]) == (schema.display_name, schema.description)
+    assert said["inputs"] == {i.id: {"name": i.id, "tooltip": i.options["tooltip"]} for i in schema.inputs}
+    outputs = {str(i): {"name": o.display_name, "tooltip": o.tooltip} for i, o in enumerate(schema.outputs)}
+    assert said["outputs"] == outputs
+
+
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_translations_are_complete_and_differ_from_the_english(schema, language):
+    english, said = locale("en")[schema.node_id], locale(language)[schema.node_id]
+    for part in ("inputs", "outputs"):
+        assert said[part].keys() == english[part].keys()
+        for key, entry in said[part].items():
+            assert entry["name"] and entry["tooltip"] != english[part][key]["tooltip"], (part, key)
+    assert said["description"] != english["description"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_help_page_names_every_input_and_output(schema, language):
+    page = (ROOT / "web" / "docs" / schema.node_id / f"{language}.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# {locale(language)[schema.node_id]['display_name']}\n")
+    named = set(re.findall(r"^- \*\*(\w+)\*\*", page, re.MULTILINE))
+    assert named == {i.id for i in schema.inputs} | {o.display_name for o in schema.outputs}
+
+
+def test_the_styles_that_come_with_the_pack_fit_the_embedded_model(comfy):
+    (model,) = comfy.call("AdaINModelLoader", model="lite")
+    names = comfy.nodes["AdaINLoadStyle"].info()["input"]["required"]["style"][1]["options"]
+    assert "flow.safetensors" in names
+    for name in names:
+        (style,) = comfy.call("AdaINLoadStyle", style=name)
+        assert style.space == model.space, "run python workflows/examples/make_library.py"
+
+
+def test_requirements_leave_torch_to_comfyui():
+    lines = (ROOT / "requirements.txt").read_text().split()
+    assert lines and not any(line.startswith(("torch", "numpy", "pillow")) for line in lines)
+
+
+def test_importing_takes_less_than_a_second_beyond_torch_and_opens_no_connection():
+    program = f"""
+import asyncio, importlib.util, socket, sys, tempfile, time
+from pathlib import Path
+sys.path.insert(0, {str(FAKE)!r})
+import numpy, torch, folder_paths
+folder_paths.use(Path(tempfile.mkdtemp()))
+def refuse(*_):
+    raise OSError("no network here")
+socket.socket.connect = refuse
+name = "/ComfyUI/custom_nodes/another_x_folder-1"
+start = time.process_time()
+spec = importlib.util.spec_from_file_location(name, {str(ROOT / "__init__.py")!r})
+pack = importlib.util.module_from_spec(spec)
+sys.modules[name] = pack
+spec.loader.exec_module(pack)
+nodes = asyncio.run(asyncio.run(pack.comfy_entrypoint()).get_node_list())
+for node in nodes:
+    node.define_schema()
+print(len(nodes), time.process_time() - start)
+"""
+    command = [sys.executable, "-c", program]
+    count, seconds = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert int(count) == len(IDS) and float(seconds) < 1
+
+
+def test_importing_outside_comfyui_offers_nothing_and_does_not_fail():
+    program = (
+        "import importlib.util, sys\n"
+        f"spec = importlib.util.spec_from_file_location('pack', {str(ROOT / '__init__.py')!r})\n"
+        "pack = importlib.util.module_from_spec(spec)\n"
+        "sys.modules['pack'] = pack\n"
+        "spec.loader.exec_module(pack)\n"
+        "assert not hasattr(pack, 'comfy_entrypoint') and 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT.parent)
