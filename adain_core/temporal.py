@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .color import ColorMethod, preserve_color
+from .detail import restore_detail, shrink
 from .encoder import DEEPEST_TAP
 from .pipeline import StyleTransfer
 from .stats import StyleStats, mix
+from .tiling import TileSize
 
 SMOOTHING = 0.9
 CUT = 0.35
@@ -109,6 +111,8 @@ def stylize_frames(
     keep_colors: ColorMethod | None = None,
     smoothing: float = SMOOTHING,
     cut: float = CUT,
+    work_size: int | None = None,
+    tile: TileSize = "auto",
 ) -> Iterator[Tensor]:
     """Stylise a film, frame by frame or batch by batch, in constant memory however long it is.
 
@@ -122,6 +126,8 @@ def stylize_frames(
         keep_colors: give each result its frame's colours, by this method.
         smoothing: share of the past in each frame's statistics, 0 to less than 1.
         cut: a change of the statistics that counts as a cut; see :class:`StatisticsFilter`.
+        work_size: short side in pixels at which to stylise, as for :class:`StyleTransfer`.
+        tile: side of the tiles, as for :class:`StyleTransfer`.
 
     Yields:
         For each batch of frames the stylised pictures, of its shape.
@@ -132,11 +138,12 @@ def stylize_frames(
     smooth = StatisticsFilter(smoothing, cut)
     number = 0
     for batch in frames:
-        features = model.encode(batch)
-        content = smooth(model.compute_content_stats(features, mask))
+        work = shrink(batch, work_size)
+        features = model.encode(work, tile)
+        content = smooth(model.compute_content_stats(features, mask, tile))
         stats = StyleStats.stack([style(number + i) for i in range(len(batch))]) if callable(style) else style
         blended = model.blend(features, stats, alpha, mask, transform, content)
-        result = model.decode(blended)
+        result = restore_detail(model.decode(blended, tile), work, batch)
         yield preserve_color(result, batch, keep_colors) if keep_colors else result
         number += len(batch)
 

@@ -147,7 +147,7 @@ def check_output(path: Path, overwrite: bool) -> None:
 @contextmanager
 def progress_bar(label: str) -> Iterator[Progress]:
     """A callback that draws a progress bar on stderr, if that is a terminal."""
-    layout = "{l_bar}{bar}| {elapsed}"
+    layout = "{l_bar}{bar}| {elapsed}<{remaining}"
     with tqdm(total=100, desc=label, file=sys.stderr, disable=None, leave=False, bar_format=layout) as bar:
 
         def show(share: float) -> None:

@@ -1,0 +1,58 @@
+"""``style`` and ``styles``: a library of styles as small files."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..images import Picture, write_picture
+from ..library import list_styles
+from ..stats import mix
+from .options import (
+    add_model_options,
+    check_output,
+    load_model,
+    measure_style,
+    number_list,
+    positive_float,
+    positive_int,
+    read_style,
+    tile_size,
+)
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    save = commands.add_parser("style", help="measure one or more pictures and save the style as a small file")
+    save.add_argument("style", type=Path, nargs="+", help="style images or style files")
+    save.add_argument("-o", "--out", type=Path, required=True, help="the style file (.safetensors)")
+    save.add_argument("--name", default="", help="what to call the style (default: the file's name)")
+    save.add_argument("--weights", type=number_list, metavar="W,W,...", help="weights of the styles (default: equal)")
+    save.add_argument("--style-mask", type=Path, help="an image: measure the pictures where it is white")
+    save.add_argument("--style-size", type=positive_int, help="short side of the pictures (default: their own)")
+    save.add_argument("--style-scale", type=positive_float, default=1.0, help="enlarge the pictures, and their strokes")
+    save.add_argument("--tile", type=tile_size, default="auto", help="side of tiles in pixels, auto or off")
+    save.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    add_model_options(save)
+    save.set_defaults(run=run_save, transform="adain")
+
+    show = commands.add_parser("styles", help="list the style files of a folder")
+    show.add_argument("folder", type=Path)
+    show.add_argument("--thumbnails", type=Path, metavar="FOLDER", help="write the styles' thumbnails there")
+    show.set_defaults(run=run_list)
+
+
+def run_save(args: argparse.Namespace) -> int:
+    check_output(args.out, args.overwrite)
+    pictures = [read_style(path, args.style_size) for path in args.style]
+    model = load_model(args)
+    mix([measure_style(model, picture, args) for picture in pictures], args.weights).save(args.out, args.name)
+    print(f"Wrote {args.out}")
+    return 0
+
+
+def run_list(args: argparse.Namespace) -> int:
+    for style in list_styles(args.folder):
+        print(f"{style.path.name}: {style.name}, space {style.space}")
+        if args.thumbnails and style.thumbnail is not None:
+            write_picture(Picture(style.thumbnail), args.thumbnails / f"{style.path.stem}.png")
+    return 0
