@@ -57,7 +57,7 @@ def _search(
     while length >= _SHORTEST_STEP and not done():
         trial = (picture + length * direction).clamp(0, 1)
         trial_loss, trial_gradient = evaluate(trial)
-        if trial_loss <= loss + _ARMIJO * ((trial - picture) * gradient).sum().item():
+        if trial_loss < loss + _ARMIJO * ((trial - picture) * gradient).sum().item():
             return trial, trial_loss, trial_gradient
         length *= _SHRINK
     return None

@@ -25,6 +25,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("style", type=Path, nargs="+", help="one or more style images")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the result, an image")
     parser.add_argument("--size", type=positive_int, default=256, help="short side of the result (default: 256)")
+    parser.add_argument("--style-size", type=positive_int, help="short side of the styles (default: as --size)")
     parser.add_argument(
         "--init", choices=("content", "noise", "adain"), default="content", help="where to start (default: content)"
     )
@@ -47,7 +48,6 @@ def add_optimization_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variation-weight", type=float, help="of the total variation, for smoother results")
     parser.add_argument("--tolerance", type=float, help="stop early when the loss falls by less than this share")
     parser.add_argument("--seed", type=int, help="of the noise")
-    parser.add_argument("--style-size", type=positive_int, help="short side of the styles (default: the result's)")
     parser.add_argument("--model", default="lite", help="an embedded model or a .safetensors file (default: lite)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
@@ -70,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_styles(
-    paths: list[Path], short_side: int, weights: list[float] | None = None, mask: Tensor | None = None
+    paths: list[Path], short_side: int | None, weights: list[float] | None = None, mask: Tensor | None = None
 ) -> list[Style]:
-    """Style images, scaled.
+    """Style images, scaled where a short side is given.
 
     Raises:
         ValueError: there are not as many weights as images.
@@ -80,7 +80,8 @@ def read_styles(
     weights = [1.0] * len(paths) if weights is None else weights
     if len(weights) != len(paths):
         raise ValueError(f"There are {len(paths)} styles but {len(weights)} weights; give one weight for each style.")
-    images = [scale_short_side(read_picture(path).rgb, short_side) for path in paths]
+    images = [read_picture(path).rgb for path in paths]
+    images = [scale_short_side(image, short_side) for image in images] if short_side else images
     return [Style(image, weight, mask) for image, weight in zip(images, weights, strict=True)]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..gatys import synthesize_texture
 from ..images import Picture, write_picture
 from .gatys import add_optimization_options, describe, load_encoder, read_settings, read_styles
-from .options import check_output, progress_bar
+from .options import check_output, positive_int, progress_bar
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -16,6 +16,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("style", type=Path, nargs="+", help="one or more images")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the result, an image")
     parser.add_argument("--size", type=width_and_height, default=(256, 256), help="WxH (default: 256x256)")
+    parser.add_argument("--style-size", type=positive_int, help="short side of the styles (default: their own)")
     add_optimization_options(parser)
     parser.set_defaults(run=run)
 
@@ -31,7 +32,7 @@ def width_and_height(text: str) -> tuple[int, int]:
 def run(args: argparse.Namespace) -> int:
     check_output(args.out, args.overwrite)
     width, height = args.size
-    styles = read_styles(args.style, args.style_size or min(width, height))
+    styles = read_styles(args.style, args.style_size)
     encoder, settings = load_encoder(args), read_settings(args)
     with progress_bar("texture") as progress:
         result = synthesize_texture(encoder, styles, (height, width), settings, lambda step: progress(step.share))
