@@ -28,8 +28,9 @@ _STORAGES = {
     "CharStorage": torch.int8,
     "ByteStorage": torch.uint8,
 }
-# Streams before PyTorch 1.6 begin with these pickles: a magic number, the protocol's version, the system, the content.
-_PICKLES_IN_A_STREAM = 4
+# Streams from before PyTorch 1.6 begin with these pickles: a magic number, the protocol's version, the system; then
+# comes the content.
+_PICKLES_BEFORE_CONTENT = 3
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -86,10 +87,11 @@ def _check_numbers(path: Path) -> None:
     """Refuse an old stream that asks for more memory than it has bytes: torch.load would reserve it first."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        for number in range(_PICKLES_IN_A_STREAM):
-            for _, argument, _ in pickletools.genops(file):
-                if number and isinstance(argument, int) and argument > size:
-                    raise ValueError(f"it speaks of {argument} numbers, but has {size} bytes")
+        for _ in range(_PICKLES_BEFORE_CONTENT):
+            list(pickletools.genops(file))
+        for _, argument, _ in pickletools.genops(file):
+            if isinstance(argument, int) and argument > size:
+                raise ValueError(f"it speaks of {argument} numbers, but has {size} bytes")
 
 
 class _TarUnpickler(pickle.Unpickler):

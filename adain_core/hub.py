@@ -49,7 +49,9 @@ REPOSITORY = os.environ.get("ADAIN_REPOSITORY", "comfyui-adain/adain")
 """This project's own repository, where ``hf://NAME.safetensors`` points to."""
 
 SCHEME = "hf://"
-_ADDRESS = re.compile(r"(?:(?P<repo>[\w.-]+/[\w.-]+)/)?(?P<filename>[\w./-]+\.safetensors)(?:@(?P<revision>[\w./-]+))?")
+_ADDRESS = re.compile(
+    r"(?:(?P<repo>[\w.-]+/[\w.-]+)/)?(?P<filename>\w[\w./-]*\.safetensors)(?:@(?P<revision>[\w./-]+))?"
+)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FIRST_READ = 2**16
@@ -126,7 +128,7 @@ def cache_folder() -> Path:
         HubError: the folder cannot be made.
     """
     try:
-        return cached_assets_path("comfyui-adain", "encoders", FORMAT)
+        return cached_assets_path("comfyui-adain", "encoders", FORMAT, assets_dir=constants.HF_ASSETS_CACHE)
     except (OSError, ValueError) as error:
         raise HubError(f"There is no folder to keep downloads in: {error}. HF_HOME names another place.") from error
 

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .convert import Found, find_networks
+from .convert import find_networks
 from .decoder import Decoder
 from .encoder import Encoder
 from .files import FORMAT, MAX_BYTES, WeightsError, write_atomically
@@ -87,56 +87,43 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
     path = Path(path)
     metadata, tensors = _read(path)
     if metadata.get("format") != FORMAT:
-        found = find_networks(tensors)
-        if not found:
-            raise WeightsError(
-                f"{path} is not a weights file of this package (no '{FORMAT}' in its metadata), nor in a known layout;"
-                " see the command 'convert'."
-            )
-        return combine([from_found(network, path) for network in found], path)
+        return from_checkpoint(tensors, path)
     return _from_metadata(path, metadata, tensors)
 
 
-def from_found(network: Found, path: Path, space: str | None = None, skips: Skips | None = None) -> Weights:
-    """A network of somebody else's checkpoint.
+def from_checkpoint(
+    tensors: Mapping[str, Tensor], path: Path, space: str | None = None, skips: Skips | None = None
+) -> Weights:
+    """The networks of somebody else's checkpoint, in a layout that :mod:`adain_core.convert` knows.
 
     Args:
-        network: what :func:`~adain_core.convert.find_networks` found in it.
-        path: of the checkpoint.
-        space: of its features; by default an encoder's own, or for a decoder that of the normalised VGG-19.
+        tensors: of the checkpoint.
+        path: where they come from.
+        space: of a decoder; by default that of the encoder in the checkpoint, or the normalised VGG-19.
         skips: that a decoder was trained with, where the shapes do not tell.
 
     Raises:
-        WeightsError: the tensors do not fit.
+        WeightsError: the layout is unknown, or the tensors do not fit.
     """
-    if network.layout.part == "encoder":
-        encoder = build(*network.encoder(), path)
-        if network.layout.colour is None and hash_of(path).startswith(_TORCHVISION_FILE):
-            space = VGG19_TORCHVISION
-        return Weights(space or space_of(path.stem, encoder), encoder=encoder, path=path)
-    try:
-        decoder, state = network.decoder(skips)
-    except ValueError as error:
-        raise WeightsError(f"{path}: {error}") from error
-    return Weights(space or VGG19_NORMALISED, decoder=build(decoder, state, path), path=path)
-
-
-def combine(parts: Sequence[Weights], path: Path) -> Weights:
-    """The encoder and the decoder of one file as one.
-
-    Raises:
-        WeightsError: there is more than one of them, or they do not fit.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    encoders, decoders = [w for w in parts if w.encoder], [w for w in parts if w.decoder]
-    if len(encoders) != 1 or len(decoders) != 1:
+    found = find_networks(tensors)
+    networks = {network.layout.part: network for network in found}
+    if not networks or len(networks) < len(found):
         raise WeightsError(
-            f"{path} holds {len(encoders)} encoders and {len(decoders)} decoders; expected one of each, or name a file"
-            " with less."
+            f"{path} is no weights file of this package and holds {len(found)} networks in known layouts; expected an"
+            " encoder, a decoder or both, of pytorch-AdaIN, of torchvision's VGG-19 or of the report's repository."
         )
-    _check_same_space(encoders[0], decoders[0])
-    return replace(decoders[0], encoder=encoders[0].encoder)
+    encoder = decoder = None
+    if "encoder" in networks:
+        encoder = build(*networks["encoder"].encoder(), path)
+        original = networks["encoder"].layout.colour is None and hash_of(path).startswith(_TORCHVISION_FILE)
+        space = VGG19_TORCHVISION if original else space_of(path.stem, encoder)
+    if "decoder" in networks:
+        try:
+            module, state = networks["decoder"].decoder(skips)
+        except ValueError as error:
+            raise WeightsError(f"{path}: {error}") from error
+        decoder = build(module, state, path)
+    return Weights(space or VGG19_NORMALISED, encoder, decoder, path=path)
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -249,7 +236,15 @@ def load_model(model: str | os.PathLike[str] = "lite", decoder: str | os.PathLik
 
 def _load_folder(folder: Path) -> Weights:
     """The one encoder and the one decoder of a folder."""
-    return combine([load_weights(path) for path in sorted(folder.glob("*.safetensors"))], folder)
+    found = [load_weights(path) for path in sorted(folder.glob("*.safetensors"))]
+    encoders, decoders = [w for w in found if w.encoder], [w for w in found if w.decoder]
+    if len(encoders) != 1 or len(decoders) != 1:
+        raise WeightsError(
+            f"{folder} holds {len(encoders)} encoders and {len(decoders)} decoders; expected one of each, or"
+            " name a file in it."
+        )
+    _check_same_space(encoders[0], decoders[0])
+    return replace(decoders[0], encoder=encoders[0].encoder)
 
 
 def _check_same_space(encoder: Weights, decoder: Weights) -> None:

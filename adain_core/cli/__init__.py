@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import gatys, grid, info, measure, stylize, texture
+from . import convert, gatys, grid, info, measure, styles, stylize, texture, video
 
-COMMANDS = (stylize, grid, measure, gatys, texture, info)
+COMMANDS = (stylize, video, styles, grid, measure, gatys, texture, convert, info)
 
 
 class Parser(argparse.ArgumentParser):

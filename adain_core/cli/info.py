@@ -1,27 +1,48 @@
-"""``info``: the models at hand."""
+"""``info``: the models at hand, and the licences of everything."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from ..weights import EMBEDDED, embedded_models, load_weights
+from ..presets import PRESETS
+from ..weights import EMBEDDED, embedded_models, load_weights, models_folder
+
+LICENSES = Path(__file__).parent.parent / "LICENSES.md"
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("info", help="list the models with their spaces, sizes, licences and origins")
+    parser.add_argument("--licenses", action="store_true", help="licences and origins of every weight and picture")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.licenses:
+        print(LICENSES.read_text(encoding="utf-8"), end="")
+        return 0
     for name in embedded_models():
-        weights = load_weights(EMBEDDED / f"{name}.safetensors")
-        modules = [module for module in (weights.encoder, weights.decoder) if module]
-        parameters = sum(p.numel() for module in modules for p in module.parameters())
-        size = weights.path.stat().st_size
-        print(f"{name}: {weights.kind}, embedded")
-        print(f"  space    {weights.space}")
-        print(f"  widths   {', '.join(map(str, modules[0].widths))}; {weights.info.get('decoder', 'no decoder')}")
-        print(f"  size     {parameters / 1e6:.2f} M parameters, {size / 2**20:.1f} MiB")
-        print(f"  licence  {weights.info.get('license', 'not stated')}")
-        print(f"  origin   {weights.info.get('origin', 'not stated')}")
+        describe(name, EMBEDDED / f"{name}.safetensors", "embedded")
+    folder = models_folder()
+    for path in sorted(folder.glob("*.safetensors")) if folder else []:
+        describe(path.stem, path, str(folder))
+    for name, preset in PRESETS.items():
+        print(f"{name}: encoder, fetched from the Hub when it is needed")
+        print(f"  space    {preset.space}")
+        print(f"  licence  {preset.licence}")
+        print(f"  origin   {preset.origin}; {' or '.join(map(str, preset.sources))}")
     return 0
+
+
+def describe(name: str, path: Path, place: str) -> None:
+    """Print what a weights file says of itself."""
+    weights = load_weights(path)
+    modules = [module for module in (weights.encoder, weights.decoder) if module]
+    parameters = sum(p.numel() for module in modules for p in module.parameters())
+    decoder = str(weights.decoder.skips) if weights.decoder else "no decoder"
+    print(f"{name}: {weights.kind}, {place}")
+    print(f"  space    {weights.space}")
+    print(f"  widths   {', '.join(map(str, modules[0].widths))}; {decoder}")
+    print(f"  size     {parameters / 1e6:.2f} M parameters, {path.stat().st_size / 2**20:.1f} MiB")
+    print(f"  licence  {weights.info.get('license', 'not stated')}")
+    print(f"  origin   {weights.info.get('origin', 'not stated')}")

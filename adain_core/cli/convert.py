@@ -1,0 +1,99 @@
+"""``convert``: other people's checkpoints, and files of the Hub, as weights files of this package."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ..checkpoint import read_checkpoint
+from ..convert import find_networks
+from ..encoder import DEEPEST_TAP, Encoder
+from ..files import WeightsError
+from ..pipeline import StyleTransfer
+from ..skips import Skips
+from ..weights import Weights, from_checkpoint, load_weights, resolve, save_weights
+from .options import check_output
+
+_SUFFIXES = re.compile(r"(\.pth\.tar|\.[A-Za-z]+)$")
+_SIDE = 32
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "convert",
+        help="checkpoints of pytorch-AdaIN, of torchvision's VGG-19 and of the report's repository",
+        description="Recognises networks by keys and shapes, writes each file's as .safetensors, and runs them once to"
+        " see that they work. Nothing in a checkpoint is executed.",
+    )
+    parser.add_argument("source", nargs="+", help=".pth, .pth.tar, .pt or .safetensors; a preset; an hf:// address")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--space", help="the encoder that a decoder belongs to (default: the one converted with it)")
+    parser.add_argument("--skips", help="what a decoder was trained with: add-content, add-style, concat2-style, ...")
+    parser.add_argument("--skip-strength", type=float, default=1.0, help="factor on added skips (default: 1)")
+    parser.add_argument("--license", help="SPDX identifier to write into the files")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    paths = [Path(source) if Path(source).is_file() else resolve(source) for source in args.source]
+    targets = [args.out / f"{_SUFFIXES.sub('', path.name)}.safetensors" for path in paths]
+    for target in targets:
+        check_output(target, args.overwrite)
+    if len(set(targets)) < len(targets):
+        raise WeightsError(f"Several sources would become {max(targets, key=targets.count)}; convert one at a time.")
+    skips = Skips.parse(args.skips, args.skip_strength) if args.skips else None
+    results = [read(path, args.space, skips) for path in paths]
+    encoders = {weights.space: weights.encoder for weights in results if weights.encoder}
+    for weights, target in zip(results, targets, strict=True):
+        if len(encoders) == 1 and not (args.space or weights.encoder or weights.info):
+            weights = replace(weights, space=next(iter(encoders)))
+        summary = verify(weights, encoders.get(weights.space))
+        info = weights.info | ({"license": args.license} if args.license else {})
+        save_weights(replace(weights, info=info), target, torch.float32)
+        print(f"Wrote {target}: {weights.kind}, space {weights.space}; {summary}.")
+    return 0
+
+
+def read(path: Path, space: str | None, skips: Skips | None) -> Weights:
+    """A weights file of this package, or a checkpoint in another layout.
+
+    Raises:
+        WeightsError: it is neither.
+    """
+    tensors = read_checkpoint(path)
+    if path.suffix == ".safetensors" and not find_networks(tensors):
+        return load_weights(path)
+    return from_checkpoint(tensors, path, space, skips)
+
+
+def verify(weights: Weights, encoder: Encoder | None) -> str:
+    """Run the networks on a small picture and say what came out.
+
+    Args:
+        weights: to be checked.
+        encoder: of the same space, if one is at hand; a decoder without one gets the features of an untrained one.
+
+    Raises:
+        WeightsError: numbers in the result are not finite.
+    """
+    torch.manual_seed(0)
+    picture = torch.nn.functional.interpolate(torch.rand(1, 3, 5, 5), size=(_SIDE, _SIDE), mode="bicubic").clamp(0, 1)
+    if not weights.decoder:
+        with torch.inference_mode():
+            result = weights.encoder(picture)[DEEPEST_TAP]
+        summary = f"{DEEPEST_TAP} of a test picture has a mean of {result.mean():.3g}"
+    else:
+        model = StyleTransfer(
+            encoder or Encoder(weights.decoder.widths), weights.decoder, weights.space, torch.device("cpu")
+        )
+        result = model(picture, picture, alpha=0)
+        error = (result - picture).abs().mean()
+        summary = f"a test picture comes back with a mean error of {error:.3g}" if encoder else "a test picture decodes"
+    if not result.isfinite().all():
+        raise WeightsError(f"{weights.path} is damaged: it makes numbers that are not finite.")
+    return summary

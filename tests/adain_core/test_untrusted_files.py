@@ -1,0 +1,169 @@
+"""Whatever bytes stand in a file, its reader gives a value or its own error, and never runs or reserves too much."""
+
+import json
+import zipfile
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save
+
+from adain_core.checkpoint import read_checkpoint
+from adain_core.decoder import Decoder
+from adain_core.encoder import Encoder
+from adain_core.files import MAX_BYTES, WeightsError
+from adain_core.hub import HubError, HubFile
+from adain_core.images import ImageError, Picture, read_picture, write_picture
+from adain_core.library import StyleFileError
+from adain_core.stats import StyleStats
+from adain_core.weights import Weights, load_weights, resolve, save_weights
+from tests.helpers import TINY_WIDTHS, random_picture, tiny_model
+
+fuzz = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+READERS = {
+    "weights.safetensors": (load_weights, WeightsError),
+    "style.safetensors": (StyleStats.load, StyleFileError),
+    "checkpoint.pth": (read_checkpoint, WeightsError),
+    "stream.pth": (read_checkpoint, WeightsError),
+    "mask.png": (read_picture, ImageError),
+}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory) -> dict[str, bytes]:
+    """A sound file of each kind."""
+    folder = tmp_path_factory.mktemp("good")
+    widths = (2, 2, 2, 2)
+    save_weights(Weights("s", Encoder(widths), Decoder(widths)), folder / "weights.safetensors")
+    tiny_model().compute_style_stats(random_picture(20, 20)).save(folder / "style.safetensors")
+    state = Encoder(widths).state_dict()
+    torch.save(state, folder / "checkpoint.pth")
+    torch.save(state, folder / "stream.pth", _use_new_zipfile_serialization=False)
+    write_picture(Picture(random_picture(9, 12)), folder / "mask.png")
+    return {name: (folder / name).read_bytes() for name in READERS}
+
+
+def read(name: str, content: bytes, folder) -> None:
+    """Read it; only the reader's own error is allowed, as one sentence."""
+    reader, error = READERS[name]
+    (folder / name).write_bytes(content)
+    try:
+        reader(folder / name)
+    except error as refusal:
+        assert name in str(refusal) and "\n" not in str(refusal)
+
+
+@pytest.mark.parametrize("name", READERS)
+@fuzz
+@given(content=st.binary(max_size=300))
+def test_any_bytes(name, tmp_path, content):
+    read(name, content, tmp_path)
+
+
+@pytest.mark.parametrize("name", READERS)
+@fuzz
+@given(data=st.data())
+def test_a_sound_file_with_changes(name, good, tmp_path, data):
+    content = bytearray(good[name])
+    # The beginning holds the lengths, the shapes and the metadata.
+    places = st.one_of(st.integers(0, min(len(content), 3000) - 1), st.integers(0, len(content) - 1))
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(places)] = data.draw(st.integers(0, 255))
+    read(name, bytes(content[: data.draw(st.one_of(st.just(len(content)), st.integers(0, len(content))))]), tmp_path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=8),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=8), children, max_size=4),
+    max_leaves=8,
+)
+ENTRY = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(["F32", "F16", "U8", "X9"]),
+        "shape": st.lists(st.integers(-1, 2**63), max_size=4),
+        "data_offsets": st.tuples(st.integers(-1, 2**63), st.integers(-1, 2**63)),
+    }
+)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "style.safetensors"])
+@fuzz
+@given(header=st.dictionaries(st.sampled_from(["conv1_1.weight", "mean.relu4_1", "__metadata__"]), ENTRY | JSON))
+def test_any_header(name, tmp_path, header):
+    text = json.dumps(header).encode()
+    read(name, len(text).to_bytes(8, "little") + text, tmp_path)
+
+
+@fuzz
+@given(
+    metadata=st.dictionaries(
+        st.sampled_from(["format", "kind", "space", "widths", "decoder", "skip_strength", "name", "thumbnail"]),
+        st.sampled_from(["adain-1", "encoder", "decoder", "model", "style", "2,2,2,2", "9,9,9,99999", "1e999", "nan"])
+        | st.text(max_size=10),
+    )
+)
+def test_any_metadata(good, tmp_path, metadata):
+    tensors = {"mean.relu4_1": torch.zeros(4), "std.relu4_1": torch.ones(4)}
+    for name in ("weights.safetensors", "style.safetensors"):
+        read(name, save(tensors, metadata), tmp_path)
+
+
+@fuzz
+@given(name=st.text(max_size=30) | st.sampled_from(["../x", "..\\x", "/etc/passwd", "lite\0", "C:\\x", "a/../../b"]))
+def test_a_name_is_a_known_model_or_an_existing_path(name):
+    if name.startswith("hf://"):
+        return
+    try:
+        path = resolve(name)
+    except (WeightsError, ValueError, OSError):
+        return
+    assert path.exists()
+
+
+@fuzz
+@given(
+    address=st.text(max_size=40) | st.from_regex(r"hf://[a-z./@\\ %]{1,30}\.safetensors(@[a-z./]+)?", fullmatch=True)
+)
+def test_an_address_never_leaves_its_repository(address):
+    try:
+        file = HubFile.parse(address)
+    except HubError:
+        return
+    assert ".." not in file.url and "\\" not in file.url and not file.filename.startswith("/")
+    assert file.repo_id.count("/") == 1 and file.filename.endswith(".safetensors")
+
+
+@pytest.mark.parametrize("name", ["../secret", "sub/../../secret", "/secret", "secret\0"])
+def test_a_name_never_leaves_the_models_folder(tmp_path, monkeypatch, name):
+    (tmp_path / "models").mkdir()
+    save_weights(Weights("s", Encoder(TINY_WIDTHS)), tmp_path / "secret.safetensors")
+    monkeypatch.setenv("ADAIN_MODELS", str(tmp_path / "models"))
+    monkeypatch.chdir(tmp_path / "models")
+    with pytest.raises(ValueError):
+        resolve(name)
+
+
+def test_a_models_folder_lends_names(tmp_path, monkeypatch):
+    save_weights(Weights("s", Encoder(TINY_WIDTHS)), tmp_path / "mine.safetensors")
+    monkeypatch.setenv("ADAIN_MODELS", str(tmp_path))
+    assert resolve("mine") == tmp_path / "mine.safetensors"
+
+
+@pytest.mark.parametrize("name", ["huge.safetensors", "huge.pth"])
+def test_a_file_that_is_too_large_is_not_opened(tmp_path, name):
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    reader = load_weights if name.endswith("safetensors") else read_checkpoint
+    with pytest.raises(WeightsError, match=str(MAX_BYTES)):
+        reader(tmp_path / name)
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(2**22))
+    monkeypatch.setattr("adain_core.checkpoint.MAX_BYTES", 2**20)
+    assert (tmp_path / "bomb.pth").stat().st_size < 2**14
+    with pytest.raises(WeightsError, match="unpacks to more"):
+        read_checkpoint(tmp_path / "bomb.pth")
