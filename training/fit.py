@@ -17,7 +17,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -100,14 +100,14 @@ class Interval:
         self._timed_from = steps
         self._start = time.perf_counter()
 
-    def add(self, name: str, value: float) -> None:
-        """Add to the sum of a term."""
-        self.sums[name] = self.sums.get(name, 0.0) + value
+    def add(self, values: Mapping[str, float]) -> None:
+        """Add the terms of a step."""
+        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in values.items()}
+        self.steps += 1
 
-    def means(self, processes: Processes) -> dict[str, float]:
-        """The means of the terms over the steps and processes."""
-        sums = torch.tensor(list(self.sums.values()), device=processes.device)
-        return dict(zip(self.sums, (processes.mean(sums) / self.steps).tolist(), strict=True))
+    def means(self) -> dict[str, float]:
+        """The means of the terms over the steps."""
+        return {name: value / self.steps for name, value in self.sums.items()}
 
     def speed(self, crops: int) -> tuple[float, float]:
         """Images per second, at so many a step, and the share of the time that went into waiting for data."""
@@ -226,6 +226,7 @@ class Trainer:
             group["lr"] = learning_rate(recipe, self.done)
         self.optimizer.zero_grad(set_to_none=True)
         parts = list(zip(*(x.chunk(recipe.accumulate) for x in (*content[:2], *style)), strict=True))
+        sums: dict[str, Tensor] = {}
         for i, (contents, content_numbers, styles, style_numbers, style_images) in enumerate(parts, start=1):
             images = [
                 x.to(self.device, non_blocking=True).float().div(255).contiguous(memory_format=torch.channels_last)
@@ -237,10 +238,10 @@ class Trainer:
                 with self.autocast:
                     terms = self.objective(*images, *numbers, style_images.to(self.device))
                 (terms["total"] / len(parts)).backward()
-            for name, value in terms.items():
-                self.interval.add(name, value.item() / len(parts))
-        norm = nn.utils.clip_grad_norm_(self.parameters, recipe.grad_clip or math.inf).item()
-        if not (math.isfinite(norm) and math.isfinite(self.interval.sums["total"])):
+            sums = {name: sums.get(name, 0) + value.detach() / len(parts) for name, value in terms.items()}
+        sums["grad_norm"] = nn.utils.clip_grad_norm_(self.parameters, recipe.grad_clip or math.inf)
+        values = self.processes.mean(torch.stack(list(sums.values()))).tolist()
+        if not all(map(math.isfinite, values)):
             raise TrainingError(
                 f"The loss or its gradient is not finite at step {self.done + 1}; try a smaller lr or grad_clip = 1."
                 " The last checkpoint stays as it is."
@@ -248,17 +249,15 @@ class Trainer:
         self.optimizer.step()
         if self.average:
             self.average.update_parameters(self.stylizer)
-        self.interval.add("grad_norm", norm)
-        self.interval.steps += 1
+        self.interval.add(dict(zip(sums, values, strict=True)))
         self.done += 1
 
     def log(self) -> None:
         """Record the interval and begin another."""
-        means = self.interval.means(self.processes)
         speed, waiting = self.interval.speed(self.batch)
         if self.monitor:
             rate = learning_rate(self.recipe, self.done - 1)
-            self.monitor.row({"step": self.done, **means, "lr": rate, "images_per_s": speed}, waiting)
+            self.monitor.row({"step": self.done, **self.interval.means(), "lr": rate, "images_per_s": speed}, waiting)
         self.interval = Interval({}, 0)
 
     def save(self) -> None:
@@ -277,9 +276,10 @@ class Trainer:
             "interval": {"sums": self.interval.sums, "steps": self.interval.steps},
         }
         names = [str(path.relative_to(self.style.folder)) for path in self.style.paths]
+        summary = {"steps": self.done, "contents": len(self.content.paths), "styles": len(self.style.paths)}
         try:
             save_checkpoint(self.run, state)
-            export(self.recipe, self.learned, self.space, self.run, names, {"steps": self.done})
+            export(self.recipe, self.learned, self.space, self.run, names, summary)
         except OSError as error:
             raise TrainingError(
                 f"{self.run} cannot be written: {error.strerror or error}. Make room, then go on with --resume."

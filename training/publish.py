@@ -1,6 +1,6 @@
 """Upload a run's result with a model card to a repository on the Hugging Face Hub.
 
-    python -m training.publish RUN --repo OWNER/NAME [--license ID] [--private]
+    python -m training.publish RUN [--repo OWNER/NAME] [--license ID] [--private]
 
 Log in first (``hf auth login`` or HF_TOKEN); HF_ENDPOINT names another server. What goes up: the .safetensors files of
 the run and its styles/, README.md with what the files say of themselves, log.csv and the curves. Samples stay here,
@@ -17,6 +17,7 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, ModelCardData
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+from adain_core.hub import REPOSITORY
 from adain_core.weights import Weights, load_weights, training_summary
 
 from .command import TrainingError, run_command
@@ -31,7 +32,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="training.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="folder of a training run")
-    parser.add_argument("--repo", required=True, metavar="OWNER/NAME", help="made if it does not exist")
+    parser.add_argument(
+        "--repo", default=REPOSITORY, metavar="OWNER/NAME", help=f"made if it does not exist (default: {REPOSITORY})"
+    )
     parser.add_argument("--license", help="SPDX identifier (default: that of the weights file)")
     parser.add_argument("--private", action="store_true", help="make a private repository")
     return parser.parse_args(argv)

@@ -94,7 +94,7 @@ class Recipe:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 convolutions where the hardware has them (statistics and losses stay in float32)."""
     compile: bool = False
-    """torch.compile; minutes at the start, 10 to 30 % a step on a GPU."""
+    """torch.compile: the first steps take minutes, later ones are faster on a GPU."""
     workers: int = 1
     """Processes that decode images, for each training process."""
     cache_gb: float = 2.0

@@ -83,7 +83,7 @@ def test_every_experiment_of_the_report_has_a_recipe() -> None:
 @pytest.mark.parametrize("recipe", RECIPE_NAMES)
 def test_every_recipe_gives_a_model_that_stylises(recipe: str, tmp_path: Path, fit_arguments: Arguments) -> None:
     run = tmp_path / "run"
-    changes = [f"widths=[{','.join(map(str, TINY_WIDTHS))}]"] if recipe == "lite" else []
+    changes = [f"widths=[{','.join(map(str, TINY_WIDTHS))}]"] if recipe.startswith("lite") else []
     assert main(fit_arguments(run, "steps=2", *changes, recipe=recipe)) == 0
     assert [row["step"] for row in read_log(run)] == [2]
     assert {"checkpoint.pt", "curves.png", "samples.png", "run.safetensors"} <= {p.name for p in run.iterdir()}
@@ -224,6 +224,18 @@ def test_bfloat16_stays_near_float32(tmp_path: Path, fit_arguments: Arguments) -
     half, full = (read_log(tmp_path / name)[0] for name in ("bfloat16", "float32"))
     assert half["total"] == pytest.approx(full["total"], rel=0.03)
     assert half["total"] != full["total"]
+
+
+def test_compiled_networks_learn_the_same(
+    tmp_path: Path, fit_arguments: Arguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tracing is what can go wrong with these networks; the compiler behind it takes minutes.
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compile_module(module, backend="eager"))
+    for compiled in ("true", "false"):
+        run = tmp_path / compiled / "run"
+        assert main(fit_arguments(run, f"compile={compiled}", "steps=2", "decoder=concat-content")) == 0
+    assert_same_run(tmp_path / "true" / "run", tmp_path / "false" / "run", tolerance=1e-3)
 
 
 def test_the_moving_average_is_what_is_exported(tmp_path: Path, fit_arguments: Arguments) -> None:
