@@ -1,0 +1,94 @@
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from adain_core.library import StyleFileError, list_styles, read_style
+from adain_core.stats import StyleStats
+from tests.helpers import random_picture, tiny_model
+
+
+@pytest.fixture
+def saved(tmp_path):
+    style = tiny_model().compute_style_stats(random_picture(60, 200))
+    path = tmp_path / "waves.safetensors"
+    style.save(path, "Waves")
+    return style, path
+
+
+def test_a_style_comes_back(saved):
+    style, path = saved
+    loaded = StyleStats.load(path)
+    assert loaded.space == style.space and loaded.image is None
+    for tap in style.mean:
+        torch.testing.assert_close(loaded.mean[tap], style.mean[tap], rtol=0, atol=0)
+        torch.testing.assert_close(loaded.std[tap], style.std[tap], rtol=0, atol=0)
+
+
+def test_a_file_is_small_and_tells_what_it_is(saved):
+    style, path = saved
+    assert path.stat().st_size < 16_384
+    (listed,) = list_styles(path.parent)
+    assert (listed.name, listed.space, listed.thumbnail.shape) == ("Waves", style.space, (1, 3, 29, 96))
+
+
+def test_a_saved_style_stylises_as_the_measured_one(saved):
+    style, path = saved
+    model, content = tiny_model(), random_picture(40, 40, seed=3)
+    torch.testing.assert_close(model(content, StyleStats.load(path)), model(content, style))
+
+
+def test_another_models_style_is_refused(saved):
+    with pytest.raises(ValueError, match="space tiny, but this model's is other"):
+        tiny_model(space="other")(random_picture(32, 32), StyleStats.load(saved[1]))
+
+
+def test_other_files_are_passed_over_in_a_list(saved):
+    save_file({"weight": torch.zeros(3)}, saved[1].parent / "model.safetensors", {"format": "adain-1", "kind": "model"})
+    (saved[1].parent / "empty.safetensors").write_bytes(b"")
+    assert [style.path for style in list_styles(saved[1].parent)] == [saved[1]]
+
+
+STYLE = {"format": "adain-1", "kind": "style", "space": "s"}
+GOOD = {"mean.relu4_1": torch.zeros(4), "std.relu4_1": torch.ones(4)}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "message"),
+    [
+        (GOOD, STYLE | {"kind": "decoder"}, "holds a decoder, not a style"),
+        (GOOD, {}, "not a style"),
+        (GOOD | {"std.relu4_1": torch.ones(5)}, STYLE, "differ in shape"),
+        (GOOD | {"mean.relu4_1": torch.zeros(2, 2)}, STYLE, "expected .C."),
+        (GOOD | {"mean.relu9_9": torch.zeros(4)}, STYLE, "no tensor 'mean.relu9_9'"),
+        ({"mean.relu1_1": torch.zeros(4), "std.relu1_1": torch.ones(4)}, STYLE, "lacks the statistics of relu4_1"),
+        (GOOD | {"mean.relu4_1": torch.full((4,), torch.nan)}, STYLE, "no statistics"),
+        (GOOD | {"std.relu4_1": -torch.ones(4)}, STYLE, "no statistics"),
+        (GOOD, STYLE | {"thumbnail": "not base64!"}, "thumbnail"),
+        ({"mean.relu4_1": torch.zeros(2**19)}, STYLE, "too large"),
+    ],
+)
+def test_what_is_no_sound_style_is_refused(tmp_path, tensors, metadata, message):
+    path = tmp_path / "style.safetensors"
+    save_file({key: x.clone() for key, x in tensors.items()}, path, metadata)
+    with pytest.raises(StyleFileError, match=message):
+        read_style(path)
+
+
+def test_cut_files_and_missing_ones_are_refused(saved):
+    _, path = saved
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(StyleFileError, match="not a readable"):
+        StyleStats.load(path)
+    with pytest.raises(StyleFileError, match="no style file"):
+        StyleStats.load(path.with_name("other.safetensors"))
+    with pytest.raises(StyleFileError, match="no folder"):
+        list_styles(path)
+
+
+def test_a_batch_and_another_suffix_are_refused(saved, tmp_path):
+    style, path = saved
+    with pytest.raises(ValueError, match="one style, not 2"):
+        StyleStats.stack([style, style]).save(path)
+    with pytest.raises(StyleFileError, match=r"end in \.safetensors"):
+        style.save(tmp_path / "waves.pt")
+    assert set(load_file(path)) == {f"{part}.{tap}" for part in ("mean", "std") for tap in style.mean}
