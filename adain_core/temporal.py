@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from .color import ColorMethod, preserve_color
@@ -23,6 +24,8 @@ SMOOTHING = 0.9
 CUT = 0.35
 # How much a pixel of the content may change from frame to frame and still count as standing still, 0..1.
 _STILL = 0.02
+# Pixels as near as this to one that moves see it: most of the networks' field of view.
+_REACH = 24
 
 
 class StatisticsFilter:
@@ -156,9 +159,10 @@ def flicker(frames: Tensor, content: Tensor) -> float:
         content: the film before, of the same shape.
 
     Returns:
-        The mean absolute difference of successive frames over the pixels whose content stands still, 0..1; 0 if none
-        does.
+        The mean absolute difference of successive frames over the pixels around which the content stands still, 0..1; 0
+        if it does nowhere.
     """
-    still = ((content[1:] - content[:-1]).abs().amax(dim=1, keepdim=True) <= _STILL).float()
+    moving = ((content[1:] - content[:-1]).abs().amax(dim=1, keepdim=True) > _STILL).float()
+    still = 1 - F.max_pool2d(moving, 2 * _REACH + 1, stride=1, padding=_REACH)
     difference = (frames[1:] - frames[:-1]).abs().mean(dim=1, keepdim=True)
     return ((difference * still).sum() / still.sum().clamp(min=1)).item()
