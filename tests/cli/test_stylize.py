@@ -4,6 +4,7 @@ from PIL import Image
 
 from adain_core.cli import main
 from adain_core.images import read_picture
+from adain_core.transfer import TRANSFORMS
 from tests.cli.conftest import size_of
 
 
@@ -23,6 +24,15 @@ def test_several_styles_sizes_alpha_and_mask(adain, photo, painting, tmp_path):
     result = adain("stylize", photo, painting, photo, "-o", tmp_path / "r.webp", *options)
     assert result.returncode == 0, result.stderr
     assert size_of(tmp_path / "r.webp") == (112, 80)
+
+
+def test_each_transform_gives_a_picture_of_its_own(photo, painting, tmp_path):
+    pictures = []
+    for name in TRANSFORMS:
+        out = tmp_path / f"{name}.png"
+        assert main(["stylize", str(photo), str(painting), "-o", str(out), "--transform", name]) == 0
+        pictures.append(out.read_bytes())
+    assert len(set(pictures)) == len(TRANSFORMS)
 
 
 def test_a_folder_goes_on_after_a_file_that_cannot_be_read(adain, photo, painting, tmp_path):
