@@ -68,7 +68,7 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
 
 def export(
     recipe: Recipe, stylizer: Stylizer, space: str, run: Path, style_names: list[str], summary: Mapping[str, object]
-) -> Path:
+) -> None:
     """Write the run's result.
 
     ``<RUN's name>.safetensors`` holds the decoder, and the encoder too where no one else has it. The learned styles of
@@ -81,9 +81,6 @@ def export(
         run: the run's folder.
         style_names: a name for each image of the style folder.
         summary: what to say of the training in the file.
-
-    Returns:
-        The file of the model.
     """
     name = run.resolve().name
     encoder, decoder, normalization = stylizer.encoder, stylizer.decoder, stylizer.normalization
@@ -101,10 +98,8 @@ def export(
         info["license"] = recipe.license
     found_elsewhere = space in (VGG19_NORMALISED, VGG19_TORCHVISION) or recipe.encoder in embedded_models()
     alone = found_elsewhere and not recipe.train_encoder and not recipe.normalize_input
-    path = run / f"{name}.safetensors"
-    save_weights(Weights(space, None if alone else encoder, decoder, info), path)
+    save_weights(Weights(space, None if alone else encoder, decoder, info), run / f"{name}.safetensors")
     if normalization:
-        names = style_names if normalization.kind == "conditional" else [name]
-        for style_name, style in zip(names, normalization.styles(space), strict=False):
+        names = {"conditional": style_names, "instance": [name], "batch": []}[normalization.kind]
+        for style_name, style in zip(names, normalization.styles(space), strict=True):
             style.save(run / "styles" / f"{style_name}.safetensors")
-    return path

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,18 +22,21 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from adain_core.decoder import Decoder
-from adain_core.encoder import DEEPEST_TAP, STYLE_TAPS, VGG19_WIDTHS, Encoder
+from adain_core.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from adain_core.normalize import adaptive_instance_norm, mean_std
-from adain_core.weights import Weights, load_weights, save_weights, space_of
+from adain_core.weights import Weights, load_model, save_weights, space_of
 
+from .command import TrainingError, run_command
 from .data import Numbers, Pairs, RandomCrops
 from .networks import initialise
 
 DISTILLED = STYLE_TAPS[2:]
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="training.distil", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--content", type=Path, required=True)
     parser.add_argument("--style", type=Path, required=True)
     parser.add_argument("--teacher-encoder", type=Path, required=True)
@@ -43,26 +48,27 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    parser.add_argument("--workers", type=int, default=1, help="processes that decode images (default: 1)")
+    return parser.parse_args(argv)
 
 
-def stylise(encoder: Encoder, decoder: Decoder, features: Tensor) -> Tensor:
+def stylise(decoder: Decoder, features: Tensor) -> Tensor:
     """The decoded AdaIN of the two halves of a batch of features: first the contents, then the styles."""
     content, style = features.chunk(2)
     return decoder(adaptive_instance_norm(content, *mean_std(style)))
 
 
-def main() -> None:
-    args = parse_arguments()
+def distil(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     nhwc = torch.channels_last
-    teacher_encoder = load_weights(args.teacher_encoder).encoder.to(memory_format=nhwc).compute_in(torch.bfloat16)
-    teacher_decoder = load_weights(args.teacher_decoder).decoder.to(memory_format=nhwc, dtype=torch.bfloat16)
+    teacher = load_model(args.teacher_encoder, args.teacher_decoder)
+    teacher_encoder = teacher.encoder.to(memory_format=nhwc).compute_in(torch.bfloat16)
+    teacher_decoder = teacher.decoder.to(memory_format=nhwc, dtype=torch.bfloat16)
 
     encoder, decoder = Encoder(args.widths).to(memory_format=nhwc), Decoder(args.widths).to(memory_format=nhwc)
     initialise(encoder)
     initialise(decoder)
-    width_pairs = dict(zip(STYLE_TAPS, zip(args.widths, VGG19_WIDTHS, strict=True), strict=True))
+    width_pairs = dict(zip(STYLE_TAPS, zip(args.widths, teacher_encoder.widths, strict=True), strict=True))
     heads = nn.ModuleDict({tap: nn.Conv2d(*width_pairs[tap], kernel_size=1) for tap in DISTILLED})
     parameters = [p for module in (encoder, decoder, heads) for p in module.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=args.lr)
@@ -72,21 +78,21 @@ def main() -> None:
     content = RandomCrops(args.content, args.crop, sizes, seed=args.seed, cache_bytes=2**30)
     style = RandomCrops(args.style, args.crop, sizes, seed=args.seed + 1, cache_bytes=2**30)
     numbers = Numbers(0, args.steps * args.batch, args.batch)
-    loader = DataLoader(Pairs(content, style), args.batch, sampler=numbers, num_workers=1)
+    loader = DataLoader(Pairs(content, style), args.batch, sampler=numbers, num_workers=args.workers)
 
     start = time.monotonic()
     for step, ((content_crops, *_), (style_crops, *_)) in enumerate(loader, start=1):
         images = torch.cat([content_crops, style_crops]).float().div(255).contiguous(memory_format=nhwc)
         with torch.no_grad():
-            teacher = teacher_encoder(images.bfloat16(), DISTILLED)
-            picture = stylise(teacher_encoder, teacher_decoder, teacher[DEEPEST_TAP]).float().clamp(0, 1)
+            targets = teacher_encoder(images, DISTILLED)
+            picture = stylise(teacher_decoder, targets[DEEPEST_TAP]).float().clamp(0, 1)
         with torch.autocast("cpu", torch.bfloat16):
             features = encoder(images, DISTILLED)
             inverted = decoder(features[DEEPEST_TAP][: args.batch])
-            styled = stylise(encoder, decoder, features[DEEPEST_TAP])
+            styled = stylise(decoder, features[DEEPEST_TAP])
             predicted = {tap: heads[tap](features[tap]) for tap in DISTILLED}
         distances = {
-            tap: (predicted[tap].float() - teacher[tap].float()).square().mean() / teacher[tap].float().var()
+            tap: (predicted[tap].float() - targets[tap].float()).square().mean() / targets[tap].float().var()
             for tap in DISTILLED
         }
         inversion = (inverted.float() - images[: args.batch]).abs().mean()
@@ -98,7 +104,7 @@ def main() -> None:
         optimizer.step()
         schedule.step()
         if not math.isfinite(loss.item()):
-            raise SystemExit(f"The loss is {loss.item()} at step {step}: try a smaller --lr.")
+            raise TrainingError(f"The loss is {loss.item()} at step {step}; try a smaller --lr.")
         if step % 50 == 0 or step == args.steps:
             taps = " ".join(f"{tap} {value.item():.3f}" for tap, value in distances.items())
             print(
@@ -110,5 +116,9 @@ def main() -> None:
             save_weights(Weights(space_of(args.out.stem, encoder), encoder, decoder), args.out)
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command(distil, parse_arguments(argv))
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
