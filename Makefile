@@ -2,18 +2,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint types clean
 
 demo: $(VENV)/demo
 	$(BIN)/python -m adain_core stylize workflows/examples/photo_astronaut.jpg workflows/examples/style_flow.jpg \
 		-o out/demo.png --overwrite
 
 test: $(VENV)/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST)
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/test
+	$(BIN)/mypy
 
 clean:
 	rm -rf $(VENV) out

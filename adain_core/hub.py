@@ -58,7 +58,7 @@ _FIRST_READ = 2**16
 _MAX_HEADER = 2**24
 _LOGIN = "log in with 'hf auth login' or HF_TOKEN"
 # huggingface_hub has used several HTTP libraries; the error that its own one extends covers what the network does.
-_NETWORK_ERROR = HfHubHTTPError.__bases__[0]
+_NETWORK_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 
 _log = logging.getLogger(__name__)
 

@@ -149,13 +149,19 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str
             raise ValueError(f"widths {widths}")
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{path} has damaged metadata: {error}.") from error
-    weights = Weights(space, info=dict(metadata), path=path)
-    parts = {"encoder": "encoder.", "decoder": "decoder."} if kind == "model" else {kind: ""}
-    for part, prefix in parts.items():
-        state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        with torch.device("meta"):
-            module = Encoder(widths) if part == "encoder" else Decoder(widths[:4], skips)
-        weights = replace(weights, **{part: build(module, state, path)})
+    prefixes = {"encoder": "encoder.", "decoder": "decoder."} if kind == "model" else {kind: ""}
+    states = {
+        part: {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
+        for part, prefix in prefixes.items()
+    }
+    with torch.device("meta"):
+        encoder = Encoder(widths) if "encoder" in states else None
+        decoder = Decoder(widths[:4], skips) if "decoder" in states else None
+    if encoder:
+        build(encoder, states["encoder"], path)
+    if decoder:
+        build(decoder, states["decoder"], path)
+    weights = Weights(space, encoder, decoder, dict(metadata), path)
     hashed = _HASHED_SPACE.fullmatch(space)
     if weights.encoder and hashed and _digest(weights.encoder.state_dict()) != hashed[1]:
         raise WeightsError(f"{path} is damaged or was changed: its encoder is not that of its space {space}.")
@@ -189,9 +195,9 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], dtype: torch.dt
         for part, module in present.items()
         for key, value in module.state_dict().items()
     }
-    module = weights.encoder or weights.decoder
+    widths = next(iter(present.values())).widths
     metadata = {**weights.info, "format": FORMAT, "kind": weights.kind, "space": weights.space}
-    metadata["widths"] = ",".join(map(str, module.widths))
+    metadata["widths"] = ",".join(map(str, widths))
     if weights.decoder:
         metadata["decoder"] = str(weights.decoder.skips)
         metadata["skip_strength"] = str(weights.decoder.skips.strength)
@@ -281,7 +287,8 @@ def resolve(name: str | os.PathLike[str]) -> Path:
         return fetch_preset(text)
     path = Path(name)
     if not path.exists():
-        known = [*(_names(models_folder()) if models_folder() else []), *embedded_models(), *PRESETS]
+        own = models_folder()
+        known = [*(_names(own) if own else []), *embedded_models(), *PRESETS]
         raise WeightsError(
             f"There is no model '{name}': it is no file or folder, no address {SCHEME}owner/repo/file.safetensors, and"
             f" none of the models {', '.join(known)}."
@@ -331,6 +338,10 @@ def find_encoder(space: str, folders: Iterable[Path]) -> Encoder:
     if space not in PRESETS:
         raise WeightsError(f"No encoder of the space {space} was found; {beside}.")
     try:
-        return load_weights(fetch_preset(space)).encoder
+        path = fetch_preset(space)
     except HubError as error:
         raise HubError(f"{error} Or {beside}.") from error
+    encoder = load_weights(path).encoder
+    if encoder is None:
+        raise WeightsError(f"{path} holds no encoder; remove it to fetch it again.")
+    return encoder

@@ -83,17 +83,16 @@ def verify(weights: Weights, encoder: Encoder | None) -> str:
     """
     torch.manual_seed(0)
     picture = torch.nn.functional.interpolate(torch.rand(1, 3, 5, 5), size=(_SIDE, _SIDE), mode="bicubic").clamp(0, 1)
-    if not weights.decoder:
-        with torch.inference_mode():
-            result = weights.encoder(picture)[DEEPEST_TAP]
-        summary = f"{DEEPEST_TAP} of a test picture has a mean of {result.mean():.3g}"
-    else:
-        model = StyleTransfer(
-            encoder or Encoder(weights.decoder.widths), weights.decoder, weights.space, torch.device("cpu")
-        )
+    if weights.decoder:
+        around = encoder or Encoder(weights.decoder.widths)
+        model = StyleTransfer(around, weights.decoder, weights.space, torch.device("cpu"))
         result = model(picture, picture, alpha=0)
         error = (result - picture).abs().mean()
         summary = f"a test picture comes back with a mean error of {error:.3g}" if encoder else "a test picture decodes"
+    elif weights.encoder:
+        with torch.inference_mode():
+            result = weights.encoder(picture)[DEEPEST_TAP]
+        summary = f"{DEEPEST_TAP} of a test picture has a mean of {result.mean():.3g}"
     if not result.isfinite().all():
         raise WeightsError(f"{weights.path} is damaged: it makes numbers that are not finite.")
     return summary

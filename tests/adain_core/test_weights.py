@@ -155,7 +155,7 @@ def test_a_truncated_file_is_refused(saved):
 
 def test_another_programs_safetensors_file_is_refused(tmp_path):
     save_file({"weight": torch.zeros(3)}, tmp_path / "x.safetensors")
-    with pytest.raises(WeightsError, match="not a weights file of this package"):
+    with pytest.raises(WeightsError, match="no weights file of this package"):
         load_weights(tmp_path / "x.safetensors")
 
 
