@@ -1,0 +1,137 @@
+"""The pack in a real ComfyUI: set COMFYUI_PATH to its folder, and COMFYUI_PYTHON to its interpreter where that is
+another one than that of the tests."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.parse
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageStat
+
+from tests.comfyui.server import Server
+from tests.helpers import ROOT
+from tests.nodes.fake import FAKE
+
+WORKFLOWS = sorted((ROOT / "workflows" / "api").glob("*.json"))
+NAME = "some-folder.name"
+
+pytestmark = pytest.mark.skipif("COMFYUI_PATH" not in os.environ, reason="COMFYUI_PATH names no ComfyUI folder")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(Path(os.environ["COMFYUI_PATH"]), tmp_path_factory.mktemp("comfyui") / "base", NAME)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def object_info(server):
+    return server.get("/object_info")
+
+
+def fake_info():
+    """What the fake says of the pack's nodes and the core nodes, from a process of its own."""
+    program = f"""
+import json, sys, tempfile
+from pathlib import Path
+sys.path[:0] = [{str(ROOT)!r}, {str(FAKE)!r}]
+from tests.nodes.fake import import_pack, start
+nodes = start(import_pack(), Path(tempfile.mkdtemp())).nodes
+print(json.dumps({{name: node.info() for name, node in nodes.items()}}))
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return json.loads(answer.stdout)
+
+
+def sockets(info):
+    """Name, type and, for the pack's own, every option of each input."""
+    own = info["name"].startswith("AdaIN")
+    found = {}
+    for part in ("required", "optional"):
+        for name, (kind, *options) in info["input"].get(part, {}).items():
+            settings = dict(options[0]) if options and own else {}
+            # Lists of files differ, and so do values that the server adds of its own accord.
+            settings = {k: v for k, v in settings.items() if k not in ("options", "multiselect")}
+            found[part, name] = ("COMBO" if isinstance(kind, list) else kind, settings)
+    return found
+
+
+def test_the_nodes_are_those_of_the_fake(object_info):
+    for name, fake in fake_info().items():
+        real = object_info[name]
+        assert sockets(real) == sockets(fake), name
+        assert list(real["output"]) == fake["output"], name
+        if name.startswith("AdaIN"):
+            for key in ("output_name", "output_tooltips", "display_name", "description", "category", "output_node"):
+                assert real[key] == fake[key], (name, key)
+
+
+def test_templates_help_and_locales_are_served(server, object_info):
+    templates = server.get("/workflow_templates")[NAME]
+    assert sorted(templates) == [path.stem for path in WORKFLOWS]
+    folder = f"/api/workflow_templates/{NAME}"
+    picture = Image.open(io.BytesIO(server.get(f"{folder}/{templates[0]}.jpg")))
+    assert picture.format == "JPEG"
+    for node in (name for name in object_info if name.startswith("AdaIN")):
+        for language in ("en", "fr", "zh"):
+            assert server.get(f"/extensions/{NAME}/docs/{node}/{language}.md").startswith(b"# ")
+            assert node in server.get("/i18n")[language]["nodeDefs"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=[path.stem for path in WORKFLOWS])
+def test_every_workflow_runs_and_shows_pictures(server, path):
+    run = server.wait(server.queue(json.loads(path.read_text())))
+    assert run["status"]["status_str"] == "success", run["status"]
+    images = [image for output in run["outputs"].values() for image in output.get("images", [])]
+    assert images
+    for image in images:
+        shown = Image.open(io.BytesIO(server.get("/view?" + urllib.parse.urlencode(image))))
+        assert min(ImageStat.Stat(shown.convert("L")).stddev) > 3
+
+
+def test_a_bad_name_is_refused_before_the_run(server):
+    workflow = json.loads(WORKFLOWS[0].read_text())
+    loader = next(node for node in workflow.values() if node["class_type"] == "AdaINModelLoader")
+    loader["inputs"]["model"] = "../../secret.safetensors"
+    answer = server.post("/prompt", {"prompt": workflow})
+    assert "'model' is '../../secret.safetensors'" in json.dumps(answer["node_errors"])
+
+
+def test_stop_ends_a_run_within_a_second_or_so(server):
+    workflow = {
+        "1": {
+            "class_type": "AdaINModelLoader",
+            "inputs": {"model": "lite", "decoder": "the model's own", "precision": "float32"},
+        },
+        "2": {"class_type": "LoadImage", "inputs": {"image": "photo_astronaut.jpg"}},
+        "3": {"class_type": "LoadImage", "inputs": {"image": "style_flow.jpg"}},
+        "4": {
+            "class_type": "AdaINGatys",
+            "inputs": {
+                "model": ["1", 0],
+                "content": ["2", 0],
+                "style": ["3", 0],
+                "size": 512,
+                "style_weight": 1.0,
+                "init": "content",
+                "preset": "gatys",
+                "iterations": 10000,
+                "optimizer": "adam",
+                "seed": 0,
+            },
+        },
+        "5": {"class_type": "PreviewImage", "inputs": {"images": ["4", 0]}},
+    }
+    run = server.queue(workflow)
+    time.sleep(6)
+    server.post("/interrupt", {})
+    start = time.monotonic()
+    status = server.wait(run, 30)["status"]
+    assert any(kind == "execution_interrupted" for kind, _ in status["messages"]), status
+    assert time.monotonic() - start < 3
