@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from ..tiling import is_out_of_memory
 from . import convert, gatys, grid, info, measure, styles, stylize, texture, video
 
 COMMANDS = (stylize, video, styles, grid, measure, gatys, texture, convert, info)
@@ -38,6 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args)
     except (ValueError, OSError) as error:
         print(f"adain: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"adain: There is too little memory for pictures of this size: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("adain: interrupted.", file=sys.stderr)
