@@ -144,7 +144,9 @@ def download(file: HubFile, cache: Path | None = None) -> Path:
         HubError: there is no copy here and none can be had. An earlier good copy is used in such a case.
     """
     earlier = file.cached()
-    if earlier and _COMMIT.fullmatch(file.revision):
+    if earlier and file.sha256 and hash_of(earlier) != file.sha256:
+        earlier = None
+    if earlier and (_COMMIT.fullmatch(file.revision) or not downloads_allowed()):
         return earlier
     try:
         return _download(file, cache, earlier)
@@ -278,7 +280,8 @@ def _one_sentence(file: HubFile) -> Iterator[None]:
         raise HubError(f"{file} cannot be downloaded: {constants.ENDPOINT} does not answer.") from error
     except EntryNotFoundError as error:
         raise HubError(f"{file}: the repository has no such file at this revision.") from error
-    except (HFValidationError, OSError, _NETWORK_ERROR) as error:
+    # Before version 1 huggingface_hub followed redirects by recursion.
+    except (HFValidationError, OSError, RecursionError, _NETWORK_ERROR) as error:
         if getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
             raise HubError(f"{file}: {constants.ENDPOINT} refuses access; {_LOGIN}.") from error
         lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..presets import PRESETS
+from ..presets import PRESETS, describe_preset
 from ..weights import EMBEDDED, embedded_models, load_weights, models_folder
 
 LICENSES = Path(__file__).parent.parent / "LICENSES.md"
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name}: encoder, fetched from the Hub when it is needed")
         print(f"  space    {preset.space}")
         print(f"  licence  {preset.licence}")
-        print(f"  origin   {preset.origin}; {' or '.join(map(str, preset.sources))}")
+        print(f"  origin   {preset.origin}; {describe_preset(name)}")
     return 0
 
 

@@ -22,7 +22,7 @@ from adain_core.decoder import Decoder
 from adain_core.encoder import Encoder
 from adain_core.hub import REPOSITORY, HubError, HubFile, download, read_tensors
 from adain_core.presets import PRESETS
-from adain_core.weights import Weights, WeightsError, find_encoder, load_model, resolve, save_weights
+from adain_core.weights import Weights, WeightsError, find_encoder, load_model, load_weights, resolve, save_weights
 from tests.helpers import ROOT, TINY_WIDTHS
 from tests.hub_server import Hub, serve
 
@@ -39,7 +39,9 @@ def hub(tmp_path, monkeypatch):
     constants = huggingface_hub.constants
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
     template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    # Before version 1 huggingface_hub's modules had copies of the constants.
+    for module in (constants, huggingface_hub.file_download):
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache" / "hub"))
     monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "cache" / "assets"))
     monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 1)
@@ -382,6 +384,15 @@ def test_the_reference_decoder_brings_its_encoder(reference, hub, normalised, tm
     assert hub.served > 14_000_000 and fetched.space == expected.space
     for key, x in expected.encoder.state_dict().items():
         torch.testing.assert_close(fetched.encoder.state_dict()[key], x, rtol=0, atol=0)
+
+
+def test_a_changed_file_in_the_users_cache_is_not_taken_for_the_normalised_vgg(hub, normalised, tmp_path):
+    normalised(0)
+    source = PRESETS["vgg19-normalised"].sources[0]
+    path = download(source)
+    assert source.cached() == path
+    path.resolve().write_bytes(b"something else")
+    assert load_weights(resolve("vgg19-normalised")).encoder.widths == TINY_WIDTHS
 
 
 def test_a_normalised_vgg_of_another_hash_is_refused(hub, normalised, tmp_path):
