@@ -20,7 +20,7 @@ from .pipeline import StyleTransfer
 from .stats import StyleStats, mix
 from .tiling import TileSize
 
-SMOOTHING = 0.9
+SMOOTHING = 0.8
 CUT = 0.35
 # How much a pixel of the content may change from frame to frame and still count as standing still, 0..1.
 _STILL = 0.02
@@ -32,7 +32,7 @@ class StatisticsFilter:
     """Exponential smoothing of statistics over frames, with a reset at cuts. Its memory is one set of statistics.
 
     Args:
-        smoothing: share of the past in each frame's statistics, 0 (none) to less than 1; 0.9 remembers ten frames.
+        smoothing: share of the past in each frame's statistics, 0 (none) to less than 1; 0.8 remembers five frames.
         cut: a change of the statistics from one frame to the next, in standard deviations, that counts as a cut; see
             :func:`change`.
 

@@ -109,7 +109,7 @@ def join_films(parts: Iterable[Path], source: Path, target: Path) -> None:
                         if packet.dts is not None:
                             packet.stream = video
                             result.mux(packet)
-            for packet in sound.demux(*copies):
+            for packet in sound.demux(*copies) if copies else ():
                 if packet.dts is not None:
                     packet.stream = copies[packet.stream]
                     result.mux(packet)
@@ -199,7 +199,12 @@ class _Conversion:
 def _to_tensor(frame: av.VideoFrame) -> Tensor:
     """A frame upright as [1, 3, H, W] in 0..1."""
     pixels = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)[None]
-    return torch.rot90(pixels, round(frame.rotation / 90), (2, 3)).float() / 255
+    return torch.rot90(pixels, round(_rotation(frame) / 90), (2, 3)).float() / 255
+
+
+def _rotation(frame: av.VideoFrame) -> float:
+    """Degrees counterclockwise by which a player turns the frame."""
+    return frame.rotation
 
 
 def _to_frame(picture: Tensor) -> av.VideoFrame:

@@ -26,6 +26,20 @@ def tiny_model(skips: str = "plain", space: str = "tiny", dtype: torch.dtype = t
     return StyleTransfer(encoder, decoder, space, torch.device("cpu"), dtype)
 
 
+def lively_model(skips: str) -> StyleTransfer:
+    """Random weights that keep the contrast, so that differences of statistics and halos show."""
+    model = tiny_model(skips)
+    for network in (model.encoder, model.decoder):
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                torch.nn.init.kaiming_normal_(parameter)
+            else:
+                parameter.zero_()
+    model.decoder.conv1_1.weight.mul_(0.1)
+    model.decoder.conv1_1.bias.fill_(0.5)
+    return model
+
+
 def random_picture(height: int, width: int, seed: int = 0, batch: int = 1) -> Tensor:
     """A smooth random picture [B, 3, H, W] in 0..1."""
     generator = torch.Generator().manual_seed(seed)

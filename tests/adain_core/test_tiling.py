@@ -3,26 +3,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adain_core.pipeline import StyleTransfer
 from adain_core.stats import RunningStats
 from adain_core.tiling import Tile, for_each_tile, grid_of, is_out_of_memory, plan_tiles
-from tests.helpers import random_picture, tiny_model
+from tests.helpers import lively_model, random_picture, tiny_model
 
 DECODERS = ["plain", "add-content", "add-style", "concat-content", "concat-both", "concat-both-adain"]
-
-
-def lively_model(skips: str) -> StyleTransfer:
-    """Random weights that keep the contrast, so that a wrong halo shows."""
-    model = tiny_model(skips)
-    for network in (model.encoder, model.decoder):
-        for parameter in network.parameters():
-            if parameter.ndim == 4:
-                torch.nn.init.kaiming_normal_(parameter)
-            else:
-                parameter.zero_()
-    model.decoder.conv1_1.weight.mul_(0.1)
-    model.decoder.conv1_1.bias.fill_(0.5)
-    return model
 
 
 @pytest.mark.parametrize("skips", DECODERS)

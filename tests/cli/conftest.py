@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from adain_core.cli import main
 from adain_core.images import Picture, to_pil
 from tests.helpers import ROOT, random_picture
 
@@ -21,6 +22,20 @@ def adain() -> Adain:
     def run(*args: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "adain_core", *map(str, args)]
         return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+    return run
+
+
+@pytest.fixture
+def run_here(capsys: pytest.CaptureFixture[str]) -> Adain:
+    """Runs a command line in the tests' own process, which saves the start of PyTorch."""
+
+    def run(*args: object) -> subprocess.CompletedProcess[str]:
+        try:
+            code = main([*map(str, args)])
+        except SystemExit as stop:
+            code = stop.code
+        return subprocess.CompletedProcess(args, code, *capsys.readouterr())
 
     return run
 

@@ -1,0 +1,122 @@
+import pytest
+import torch
+
+from adain_core.images import read_picture, scale_short_side
+from adain_core.measure import style_losses
+from adain_core.pipeline import StyleTransfer
+from adain_core.stats import StyleStats
+from adain_core.temporal import SMOOTHING, StatisticsFilter, StyleTimeline, change, flicker, stylize_frames
+from tests.helpers import lively_model, random_picture, tiny_model
+
+
+def stats(mean: float, std: float = 1.0) -> StyleStats:
+    return StyleStats({"relu4_1": torch.full((1, 4, 1, 1), mean)}, {"relu4_1": torch.full((1, 4, 1, 1), std)}, "s")
+
+
+def test_smoothing_is_exponential_and_carries_over_batches():
+    smooth = StatisticsFilter(smoothing=0.75, cut=100)
+    first = smooth(StyleStats.stack([stats(0.0), stats(1.0)]))
+    second = smooth(stats(1.0))
+    assert first.mean["relu4_1"][:, 0].flatten().tolist() == [0.0, 0.25]
+    assert second.mean["relu4_1"][0, 0].item() == pytest.approx(0.25 * 0.75 + 0.25)
+
+
+def test_statistics_start_anew_at_a_cut():
+    smooth = StatisticsFilter(smoothing=0.9, cut=0.5)
+    smooth(stats(0.0))
+    assert smooth(stats(0.4)).mean["relu4_1"][0, 0].item() == pytest.approx(0.04)
+    assert smooth(stats(2.0)).mean["relu4_1"][0, 0].item() == 2.0
+
+
+def test_change_is_in_standard_deviations():
+    assert change(stats(1.0, 2.0), stats(2.0, 2.0)) == pytest.approx(0.5)
+    assert change(stats(1.0, 1.0), stats(1.0, 3.0)) == pytest.approx(1.0)
+
+
+def test_different_photos_are_a_cut(examples):
+    model = StyleTransfer.from_pretrained("lite", device="cpu", dtype="float32")
+    pictures = [scale_short_side(read_picture(path).rgb, 96) for path in sorted(examples.glob("photo_*.jpg"))]
+    measured = [model.compute_content_stats(model.encode(picture)) for picture in pictures]
+    smooth = StatisticsFilter()
+    for one in measured:
+        assert torch.equal(smooth(one).mean["relu4_1"], one.mean["relu4_1"])
+
+
+def test_styles_change_over_time():
+    timeline = StyleTimeline([1.0, 3.0], [stats(0.0), stats(4.0)])
+    values = [timeline.at(time).mean["relu4_1"][0, 0].item() for time in (0, 1, 1.5, 3, 9)]
+    assert values == [0, 0, 1, 4, 4]
+
+
+@pytest.mark.parametrize("times", [[], [1.0], [2.0, 1.0], [1.0, 1.0], [0.0, float("nan")]])
+def test_times_that_do_not_rise_are_refused(times):
+    with pytest.raises(ValueError, match="times"):
+        StyleTimeline(times, [stats(0.0), stats(1.0)])
+
+
+@pytest.mark.parametrize("options", [{"smoothing": 1.0}, {"smoothing": -0.1}, {"cut": 0.0}])
+def test_arguments_out_of_range_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        StatisticsFilter(**options)
+
+
+@pytest.mark.parametrize("skips", ["plain", "concat-content-adain"])
+def test_frames_without_smoothing_are_pictures_one_by_one(skips):
+    model, frames = tiny_model(skips), random_picture(40, 48, batch=3)
+    style = model.compute_style_stats(random_picture(32, 32, seed=1))
+    result = torch.cat(list(stylize_frames(model, frames.split(2), style, smoothing=0)))
+    torch.testing.assert_close(result, model(frames, style))
+
+
+@pytest.mark.parametrize("skips", ["plain", "concat-content-adain"])
+def test_batches_make_no_difference(skips):
+    model, frames = lively_model(skips), random_picture(40, 48, batch=4)
+    style = model.compute_style_stats(random_picture(32, 32, seed=1))
+    options = {"mask": torch.rand(10, 10), "cut": 100.0}
+    one, three = (torch.cat(list(stylize_frames(model, frames.split(n), style, **options))) for n in (1, 3))
+    torch.testing.assert_close(one, three)
+    assert not torch.allclose(one, model(frames, style, mask=options["mask"]), atol=1e-5)
+
+
+def test_a_style_may_change_with_the_frame():
+    model, frames = tiny_model(), random_picture(32, 32).expand(3, -1, -1, -1)
+    styles = [model.compute_style_stats(random_picture(32, 32, seed=i)) for i in (1, 2, 3)]
+    result = list(stylize_frames(model, frames.split(1), styles.__getitem__))
+    for picture, style in zip(result, styles, strict=True):
+        torch.testing.assert_close(picture, model(frames[:1], style))
+
+
+def jumping_block(background: torch.Tensor, frames: int) -> torch.Tensor:
+    """A still picture [1, 3, H, W] with a block that jumps about in its left third."""
+    film, color = background.repeat(frames, 1, 1, 1), torch.rand(3, 1, 1)
+    for frame in film:
+        x, y = torch.randint(0, 40, ()), torch.randint(0, frame.shape[1] - 30, ())
+        frame[:, y : y + 30, x : x + 40] = color
+    return film
+
+
+def test_smoothing_lowers_flicker_and_keeps_the_style(examples):
+    model = StyleTransfer.from_pretrained("lite", device="cpu", dtype="float32")
+    film = jumping_block(scale_short_side(read_picture(examples / "photo_coffee.jpg").rgb, 112), 10)
+    style = model.compute_style_stats(scale_short_side(read_picture(examples / "style_flow.jpg").rgb, 128))
+
+    def flicker_and_loss(smoothing: float) -> tuple[float, float]:
+        result = torch.cat(list(stylize_frames(model, film.split(5), style, smoothing=smoothing)))
+        with torch.inference_mode():
+            features = model.encoder(result, style.mean.keys())
+        return flicker(result, film), sum(loss.item() for loss in style_losses(features, style).values())
+
+    (rough, rough_loss), (smooth, smooth_loss) = flicker_and_loss(0.0), flicker_and_loss(SMOOTHING)
+    assert rough > 1e-3
+    assert smooth < 0.7 * rough
+    assert smooth_loss < 1.03 * rough_loss
+
+
+def test_flicker_counts_only_what_stands_still():
+    content = torch.zeros(2, 3, 80, 160)
+    content[1, :, :, :20] = 1
+    frames = content.clone()
+    assert flicker(frames, content) == 0
+    frames[1, :, :, 100:] = 0.5
+    still = 160 - 20 - 24
+    assert flicker(frames, content) == pytest.approx(0.5 * 60 / still)

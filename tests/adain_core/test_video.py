@@ -1,0 +1,120 @@
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from adain_core.video import VideoError, convert_film, film_info, join_films
+
+av = pytest.importorskip("av")
+
+RATE = Fraction(30000, 1001)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    """Thirty frames of 64 x 48 in which a block walks to the right, with a tone."""
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as container:
+        video, audio = container.add_stream("libx264", rate=RATE), container.add_stream("aac", rate=44100)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for i in range(30):
+            pixels = np.full((48, 64, 3), (40, 120, 200), np.uint8)
+            pixels[10:30, i : i + 20] = (230, 60, 30)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        tone = np.sin(np.arange(44100) / 20).astype(np.float32)[None]
+        for start in range(0, 44100, 1024):
+            frame = av.AudioFrame.from_ndarray(tone[:, start : start + 1024], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 44100, start
+            container.mux(audio.encode(frame))
+        container.mux(video.encode())
+        container.mux(audio.encode())
+    return path
+
+
+def frames(path: Path) -> list[tuple[float, np.ndarray]]:
+    with av.open(str(path)) as container:
+        return [(frame.time, frame.to_ndarray(format="rgb24").astype(int)) for frame in container.decode(video=0)]
+
+
+def sound(path: Path) -> bytes:
+    with av.open(str(path)) as container:
+        return b"".join(bytes(packet) for packet in container.demux(audio=0) if packet.size)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_times_pictures_and_sound_are_kept(film, tmp_path, suffix):
+    target = tmp_path / f"out{suffix}"
+    convert_film(film, target, lambda pictures: pictures)
+    before, after = frames(film), frames(target)
+    delay = after[0][0] - before[0][0]
+    assert [t for t, _ in after] == pytest.approx([t + delay for t, _ in before], abs=2e-3)
+    assert max(np.abs(a - b).mean() for (_, a), (_, b) in zip(before, after, strict=True)) < 4
+    assert sound(target) == sound(film)
+    assert film_info(target).rate == pytest.approx(RATE, rel=1e-3)
+
+
+def test_results_may_come_in_batches_and_in_another_size(film, tmp_path):
+    def change(pictures):
+        batch = torch.cat(list(pictures))
+        yield from (1 - batch[:, :, :31, :45]).split(7)
+
+    convert_film(film, tmp_path / "out.mp4", change)
+    results = frames(tmp_path / "out.mp4")
+    assert len(results) == 30 and results[0][1].shape == (32, 46, 3)
+    assert np.abs(results[0][1][2, 40] - (255 - np.array((40, 120, 200)))).max() < 8
+
+
+def test_rotation_is_applied(film, tmp_path, monkeypatch):
+    monkeypatch.setattr("adain_core.video._rotation", lambda frame: 90)
+    convert_film(film, tmp_path / "out.mp4", lambda pictures: pictures)
+    upright, turned = frames(film)[0][1], frames(tmp_path / "out.mp4")[0][1]
+    assert np.abs(np.rot90(upright) - turned).mean() < 4
+
+
+def test_an_interrupted_film_plays(film, tmp_path):
+    def stop_at_ten(pictures):
+        for i, picture in enumerate(pictures):
+            if i == 10:
+                raise KeyboardInterrupt
+            yield picture
+
+    with pytest.raises(KeyboardInterrupt):
+        convert_film(film, tmp_path / "out.mp4", stop_at_ten)
+    assert len(frames(tmp_path / "out.mp4")) == 10
+
+
+def test_a_failed_film_leaves_nothing(film, tmp_path):
+    def fail(pictures):
+        for picture in pictures:
+            yield picture
+            raise ValueError("no style")
+
+    with pytest.raises(ValueError, match="no style"):
+        convert_film(film, tmp_path / "out.mp4", fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_spans_join_to_the_whole(film, tmp_path):
+    parts = [tmp_path / "0.mov", tmp_path / "1.mov"]
+    for part, span in zip(parts, [(0.0, 0.4), (0.4, float("inf"))], strict=True):
+        convert_film(film, part, lambda pictures: pictures, span)
+    join_films(parts, film, tmp_path / "out.mp4")
+    before, after = frames(film), frames(tmp_path / "out.mp4")
+    assert [t for t, _ in after] == pytest.approx([t for t, _ in before], abs=1e-3)
+    assert sound(tmp_path / "out.mp4") == sound(film)
+
+
+def test_progress_rises_to_the_end(film, tmp_path):
+    shares = []
+    convert_film(film, tmp_path / "out.mp4", lambda pictures: pictures, progress=shares.append)
+    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
+
+
+def test_what_is_no_film_is_refused(tmp_path):
+    (tmp_path / "text.mp4").write_text("not a film")
+    with pytest.raises(VideoError, match="cannot be read as a film"):
+        film_info(tmp_path / "text.mp4")
+    with pytest.raises(VideoError, match="no film"):
+        film_info(tmp_path / "missing.mp4")
