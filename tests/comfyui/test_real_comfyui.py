@@ -57,7 +57,7 @@ def sockets(info):
         for name, (kind, *options) in info["input"].get(part, {}).items():
             settings = dict(options[0]) if options and own else {}
             # Lists of files differ, and so do values that the server adds of its own accord.
-            settings = {k: v for k, v in settings.items() if k not in ("options", "multiselect")}
+            settings = {k: v for k, v in settings.items() if k not in ("options", "multiselect", "multiline")}
             found[part, name] = ("COMBO" if isinstance(kind, list) else kind, settings)
     return found
 
