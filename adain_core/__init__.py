@@ -5,7 +5,8 @@
 >>> picture = stylize(photo, painting, alpha=0.8)
 """
 
-from .pipeline import Features, StyleTransfer
+from .features import Features
+from .pipeline import StyleTransfer
 from .stats import StyleStats, mix
 from .weights import WeightsError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -17,7 +17,10 @@ from .decoder import Decoder
 from .detail import restore_detail, shrink
 from .device import resolve_device, resolve_dtype
 from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
+from .features import Features
 from .images import Picture, from_pil, resize, to_pil
+from .low_memory import stylize_by_thumbnail
+from .masks import checked_mask, filled_mask
 from .progress import Progress, ignore_progress
 from .stats import Detail, StyleStats, merge, mix, resize_mask
 from .tiling import (
@@ -43,25 +46,6 @@ StyleLike = Tensor | Image.Image | StyleStats
 _ENCODING_SHARE = 0.4
 # Bytes that the first block's maps take for each pixel and channel of its width, in units of the number format.
 _LIVE_MAPS = 5
-
-
-@dataclass(frozen=True)
-class Features:
-    """Content on its way through the pipeline.
-
-    Args:
-        image: the content, [B, 3, H, W] in 0..1, by reference: skips and the result's size come from it.
-        content: its untouched relu4_1 features, [B, C, ceil(H / 8), ceil(W / 8)], at least 2 x 2.
-        current: the features after all blends so far, of the same shape.
-        space: the encoder that they come from.
-        blends: the styles received so far, in order.
-    """
-
-    image: Tensor
-    content: Tensor
-    current: Tensor
-    space: str
-    blends: tuple[Blend, ...] = ()
 
 
 class StyleTransfer:
@@ -136,6 +120,7 @@ class StyleTransfer:
         keep_colors: ColorMethod | None = None,
         work_size: int | None = None,
         tile: TileSize = "auto",
+        low_memory: bool = False,
         progress: Progress = ignore_progress,
     ) -> ImageLike:
         """Stylise pictures.
@@ -156,6 +141,8 @@ class StyleTransfer:
             work_size: short side in pixels at which to stylise; the result has the content's size and detail, and
                 strokes as large as at the work size.
             tile: side of the tiles in pixels, ``auto`` to fit the memory, or ``off``; the result is the same.
+            low_memory: take the content's statistics from a thumbnail, so that memory grows with the tile alone; the
+                result is approximate.
             progress: called with the share that is done.
 
         Returns:
@@ -172,6 +159,7 @@ class StyleTransfer:
                 style = from_pil(style).rgb
             detail = DETAILS.get(transform, ())
             options = {"mask": style_mask, "style_scale": style_scale, "detail": detail, "tile": tile}
+            options["progress"] = lambda share: progress(0.0)
             if keep_colors not in (None, "luminance"):
                 recolored = [match_color(_picture_of(style), reference, keep_colors) for reference in work.split(1)]
                 return StyleStats.stack([self.compute_style_stats(pictures, **options) for pictures in recolored])
@@ -182,10 +170,14 @@ class StyleTransfer:
             raise ValueError("There is no style; give at least one, or a region.")
         layers = [(mask, mix([measure(s) for s in styles], weights))] if styles else []
         layers += [(region, measure(s)) for region, s in regions]
-        features = self.encode(work, tile, lambda share: progress(_ENCODING_SHARE * share))
-        for where, stats in layers:
-            features = self.blend(features, stats, alpha, where, transform)
-        result = self.decode(features, tile, lambda share: progress(_ENCODING_SHARE + (1 - _ENCODING_SHARE) * share))
+        if low_memory:
+            result = stylize_by_thumbnail(self, work, layers, alpha, transform, tile, progress)
+        else:
+            features = self.encode(work, tile, lambda share: progress(_ENCODING_SHARE * share))
+            for where, stats in layers:
+                features = self.blend(features, stats, alpha, where, transform)
+            rest = 1 - _ENCODING_SHARE
+            result = self.decode(features, tile, lambda share: progress(_ENCODING_SHARE + rest * share))
         result = restore_detail(result, work, picture.rgb)
         if keep_colors == "luminance":
             result = preserve_color(result, picture.rgb)
@@ -198,7 +190,7 @@ class StyleTransfer:
         Raises:
             ValueError: the tensor has another shape, or ``tile`` is no tile size.
         """
-        features = self._tiled.features(_checked_image(image), self._tiles(image, tile), progress)
+        features = self._tiled.features(_checked_image(image), self.tiles(image, tile), progress)
         return Features(image, features, features, self.space)
 
     @torch.inference_mode()
@@ -234,7 +226,7 @@ class StyleTransfer:
         weight = None if mask is None else self._padded_mask(mask, images)
         if weight is not None and not weight.sum(dim=(1, 2, 3)).gt(0).all():
             raise ValueError("The style mask is zero everywhere; there is nothing to measure.")
-        (measured,) = self._tiled.measure(images, STYLE_TAPS, [weight], self._tiles(images, tile), progress)
+        (measured,) = self._tiled.measure(images, STYLE_TAPS, [weight], self.tiles(images, tile), progress)
         styles = measured.result(self.space, images)
         if detail:
             deepest = {DEEPEST_TAP: self.encode(images, tile).content}
@@ -254,7 +246,7 @@ class StyleTransfer:
                 none.
             tile: as for :meth:`__call__`.
         """
-        weight = None if mask is None else _filled(self._padded_mask(mask, features.image))
+        weight = None if mask is None else filled_mask(self._padded_mask(mask, features.image))
         deepest = StyleStats.measure({DEEPEST_TAP: features.content}, self.space, weight)
         if not self.decoder.skips.adain:
             return deepest
@@ -319,7 +311,10 @@ class StyleTransfer:
                 f"The decoder '{skips}' needs the style's picture, but a mixed or loaded style has only its"
                 " statistics; use one style picture, or a decoder without skips from the style."
             )
-        blends = self._with_shallow_stats(features, tile) if skips.adain else features.blends
+        blends = features.blends
+        if skips.adain:
+            blends = self._with_shallow_stats(features, tile, lambda share: progress(_ENCODING_SHARE * share))
+        start = _ENCODING_SHARE if skips.adain else 0.0
         pictures = torch.empty_like(features.image, dtype=torch.float32, memory_format=torch.contiguous_format)
 
         def decode_tile(part: Tile) -> None:
@@ -329,7 +324,9 @@ class StyleTransfer:
             target = pictures[part.at(1)]
             target.copy_(pixels[:, :, : target.shape[-2], : target.shape[-1]].float().clamp(0, 1))
 
-        for_each_tile(self._tiles(features.image, tile), decode_tile, progress)
+        for_each_tile(
+            self.tiles(features.image, tile), decode_tile, lambda share: progress(start + (1 - start) * share)
+        )
         return pictures
 
     def _skip_maps(self, images: Tensor, blends: Sequence[Blend], tile: Tile) -> dict[str, list[Tensor]]:
@@ -344,39 +341,43 @@ class StyleTransfer:
         content = self._tiled.tile(images, tile, skips.taps, SKIP_HALO)
         return {tap: skips.maps(tap, content[tap], parts, [maps[tap] for maps in style_maps]) for tap in skips.taps}
 
-    def _with_shallow_stats(self, features: Features, tile: TileSize) -> list[Blend]:
+    def _with_shallow_stats(self, features: Features, tile: TileSize, progress: Progress) -> list[Blend]:
         """The blends with the content's statistics at the skips' taps, which a tile cannot measure by itself."""
         blends = list(features.blends)
         taps = set(self.decoder.skips.taps)
         missing = [
             i for i, blend in enumerate(blends) if blend.content is None or not taps <= blend.content.mean.keys()
         ]
-        weights = [None if blends[i].mask is None else _filled(blends[i].mask) for i in missing]
-        for i, stats in zip(missing, self._measure_skips(features.image, weights, tile), strict=True):
+        weights = [None if blends[i].mask is None else filled_mask(blends[i].mask) for i in missing]
+        for i, stats in zip(missing, self._measure_skips(features.image, weights, tile, progress), strict=True):
             known = blends[i].content or stats
             mean, std = stats.mean | known.mean, stats.std | known.std
             blends[i] = replace(blends[i], content=replace(stats, mean=mean, std=std))
         return blends
 
-    def _measure_skips(self, images: Tensor, weights: Sequence[Tensor | None], tile: TileSize) -> list[StyleStats]:
+    def _measure_skips(
+        self,
+        images: Tensor,
+        weights: Sequence[Tensor | None],
+        tile: TileSize,
+        progress: Progress = ignore_progress,
+    ) -> list[StyleStats]:
+        """The content's statistics at the skips' taps under each of some masks."""
         if not weights:
             return []
-        measured = self._tiled.measure(images, self.decoder.skips.taps, weights, self._tiles(images, tile))
+        measured = self._tiled.measure(images, self.decoder.skips.taps, weights, self.tiles(images, tile), progress)
         return [stats.result(self.space) for stats in measured]
 
-    def _tiles(self, images: Tensor, tile: TileSize) -> list[Tile]:
-        bytes_per_pixel = _LIVE_MAPS * self.encoder.widths[0] * self.encoder.dtype.itemsize
+    def tiles(self, images: Tensor, tile: TileSize) -> list[Tile]:
+        """How pictures [B, 3, H, W] are cut into tiles."""
+        maps = _LIVE_MAPS * (2 if self.decoder.skips.taps else 1)
+        bytes_per_pixel = maps * self.encoder.widths[0] * self.encoder.dtype.itemsize
         memory = default_memory(self.device) if self.tile_memory is None else self.tile_memory
         return plan_tiles(images, tile, bytes_per_pixel, memory)
 
     def _padded_mask(self, mask: Tensor, images: Tensor) -> Tensor:
         """A mask at the size of the pictures' padded grid, [1 or B, 1, 8 rows, 8 columns]."""
-        return pad_to_grid(resize_mask(_checked_mask(mask, len(images)).to(self.device), images.shape[-2:]))
-
-
-def _filled(mask: Tensor) -> Tensor:
-    """A mask with those that are zero everywhere made 1: statistics under them do not exist, and are not used."""
-    return torch.where(mask.sum(dim=(2, 3), keepdim=True) == 0, torch.ones_like(mask), mask)
+        return pad_to_grid(resize_mask(checked_mask(mask, len(images)).to(self.device), images.shape[-2:]))
 
 
 def _picture_of(style: Tensor | StyleStats) -> Tensor:
@@ -392,11 +393,3 @@ def _checked_image(image: Tensor) -> Tensor:
     if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
         raise ValueError(f"A picture has the shape {list(image.shape)}; expected [B, 3, H, W], not empty.")
     return image
-
-
-def _checked_mask(mask: Tensor, count: int) -> Tensor:
-    """A mask as [1 or B, 1, H, W]."""
-    mask = mask[None] if mask.ndim == 2 else mask
-    if mask.ndim != 3 or len(mask) not in (1, count) or 0 in mask.shape:
-        raise ValueError(f"A mask has the shape {list(mask.shape)}; expected [H, W] or [B, H, W] for {count} pictures.")
-    return mask[:, None].float().clamp(0, 1)

@@ -45,6 +45,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar=("MASK", "STYLE"),
         help="another style where an image is white; may be repeated",
     )
+    parser.add_argument(
+        "--low-memory", action="store_true", help="statistics from a thumbnail; the result is approximate"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
     add_transfer_options(parser)
     add_model_options(parser)
@@ -66,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
         regions = [(region, measure_style(model, style, args)) for region, style in regions]
     options |= {"style": styles, "regions": regions, "mask": mask}
     options |= {
-        name: getattr(args, name) for name in ("alpha", "weights", "transform", "keep_colors", "work_size", "tile")
+        name: getattr(args, name)
+        for name in ("alpha", "weights", "transform", "keep_colors", "work_size", "tile", "low_memory")
     }
     stylizer = Stylizer(model, args.size, options)
     if args.content.is_dir():

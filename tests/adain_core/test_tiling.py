@@ -104,3 +104,23 @@ def test_work_can_be_interrupted_between_tiles():
     with pytest.raises(KeyboardInterrupt):
         model.encode(random_picture(64, 64), tile=16, progress=stop)
     assert reports == [0, 1 / 16, 2 / 16]
+
+
+def test_low_memory_is_close_and_says_so(caplog):
+    model, content = lively_model("concat-content-adain"), random_picture(700, 620)
+    style, mask = model.compute_style_stats(random_picture(96, 96, seed=1)), torch.rand(9, 9)
+    exact, close = (model(content, style, mask=mask, tile=200, low_memory=low) for low in (False, True))
+    assert "approximate" in caplog.text
+    assert 0 < (close - exact).abs().mean() < 0.2 * exact.std()
+
+
+def test_low_memory_shows_no_seams():
+    model, content = lively_model("plain"), random_picture(600, 560)
+    whole, tiled = (model(content, random_picture(96, 96, seed=1), tile=tile, low_memory=True) for tile in ("off", 150))
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("skips", "transform"), [("add-style", "adain"), ("plain", "wct")])
+def test_low_memory_refuses_what_needs_the_whole(skips, transform):
+    with pytest.raises(ValueError, match="low_memory"):
+        tiny_model(skips)(random_picture(16, 16), random_picture(16, 16), transform=transform, low_memory=True)

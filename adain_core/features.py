@@ -1,0 +1,28 @@
+"""Features: content on its way through the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .transfer import Blend
+
+
+@dataclass(frozen=True)
+class Features:
+    """Content on its way through the pipeline.
+
+    Args:
+        image: the content, [B, 3, H, W] in 0..1, by reference: skips and the result's size come from it.
+        content: its untouched relu4_1 features, [B, C, ceil(H / 8), ceil(W / 8)], at least 2 x 2.
+        current: the features after all blends so far, of the same shape.
+        space: the encoder that they come from.
+        blends: the styles received so far, in order.
+    """
+
+    image: Tensor
+    content: Tensor
+    current: Tensor
+    space: str
+    blends: tuple[Blend, ...] = ()

@@ -1,0 +1,80 @@
+"""Pictures in tiles without the map of the whole: the content's statistics come from a thumbnail, approximately."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .detail import shrink
+from .masks import checked_mask
+from .progress import Progress
+from .stats import StyleStats, resize_mask
+from .tiling import DECODER_HALO, ENCODER_HALO, Tile, TileSize, for_each_tile, grid_of
+
+if TYPE_CHECKING:
+    from .pipeline import StyleTransfer
+
+_THUMBNAIL_SIDE = 512
+_TRANSFORMS = ("adain", "instance-norm")
+
+_log = logging.getLogger(__name__)
+
+
+def stylize_by_thumbnail(
+    model: StyleTransfer,
+    content: Tensor,
+    layers: Sequence[tuple[Tensor | None, StyleStats]],
+    alpha: float,
+    transform: str,
+    tile: TileSize,
+    progress: Progress,
+) -> Tensor:
+    """Encode, blend and decode tile by tile with the statistics of a thumbnail. No tile is seen twice, and memory grows
+    with the tile alone; the colours and the contrast of the result may be a little off.
+
+    Args:
+        model: encoder and decoder.
+        content: [B, 3, H, W] in 0..1.
+        layers: masks [H, W] or [B, H, W], or None for everywhere, each with its style.
+        alpha: strength, 0..1.
+        transform: ``adain`` or ``instance-norm``.
+        tile: side of the tiles.
+        progress: called with the share that is done.
+
+    Returns:
+        [B, 3, H, W] in 0..1.
+
+    Raises:
+        ValueError: the transform or the decoder needs more than the content's means and standard deviations.
+    """
+    if transform not in _TRANSFORMS:
+        raise ValueError(f"low_memory has no statistics for the transform '{transform}'; use {_TRANSFORMS[0]}.")
+    if model.decoder.skips.need_style_image:
+        raise ValueError(
+            f"low_memory cannot stretch a style over the content for '{model.decoder.skips}'; leave it off."
+        )
+    _log.warning("Low memory: the statistics come from a thumbnail, so the result is approximate.")
+    size = content.shape[-2:]
+    thumbnail = model.encode(shrink(content, _THUMBNAIL_SIDE), tile)
+    measured = [model.compute_content_stats(thumbnail, mask, tile) for mask, _ in layers]
+    masks = [None if mask is None else resize_mask(checked_mask(mask, len(content)), size) for mask, _ in layers]
+    result = torch.empty_like(content, dtype=torch.float32, memory_format=torch.contiguous_format)
+
+    def stylize_tile(part: Tile) -> None:
+        outer = part.grow(ENCODER_HALO + DECODER_HALO, grid_of(size))
+        pictures, _, *place = outer.at(1)
+        features = model.encode(content[outer.at(1)], "off")
+        for (_, style), mask, stats in zip(layers, masks, measured, strict=True):
+            own_style = style if style.count == 1 else style.part(pictures)
+            own_mask = None if mask is None else mask[(pictures if len(mask) > 1 else slice(None), 0, *place)]
+            features = model.blend(features, own_style, alpha, own_mask, transform, stats.part(pictures))
+        target = result[part.at(1)]
+        pixels = model.decode(features, "off")[part.within(outer, 1)]
+        target.copy_(pixels)
+
+    for_each_tile(model.tiles(content, tile), stylize_tile, progress)
+    return result

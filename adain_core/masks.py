@@ -1,0 +1,24 @@
+"""Masks as they come from users."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def checked_mask(mask: Tensor, count: int) -> Tensor:
+    """A mask [H, W] or [B, H, W] for ``count`` pictures as [1 or B, 1, H, W] in 0..1.
+
+    Raises:
+        ValueError: the mask has another shape.
+    """
+    mask = mask[None] if mask.ndim == 2 else mask
+    if mask.ndim != 3 or len(mask) not in (1, count) or 0 in mask.shape:
+        raise ValueError(f"A mask has the shape {list(mask.shape)}; expected [H, W] or [B, H, W] for {count} pictures.")
+    return mask[:, None].float().clamp(0, 1)
+
+
+def filled_mask(mask: Tensor) -> Tensor:
+    """A mask [B, 1, H, W] with those that are zero everywhere made 1: statistics under them do not exist, and are not
+    used."""
+    return torch.where(mask.sum(dim=(2, 3), keepdim=True) == 0, torch.ones_like(mask), mask)
