@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ..adain_core.decoder import Decoder
 from ..adain_core.encoder import Encoder
-from ..adain_core.pipeline import Features, StyleTransfer
+from ..adain_core.features import Features
+from ..adain_core.pipeline import StyleTransfer
 
 AdaINModel = io.Custom("ADAIN_MODEL")
 AdaINFeatures = io.Custom("ADAIN_FEATURES")
