@@ -58,7 +58,7 @@ def stylize_by_thumbnail(
             f"low_memory cannot stretch a style over the content for '{model.decoder.skips}'; leave it off."
         )
     _log.warning("Low memory: the statistics come from a thumbnail, so the result is approximate.")
-    size = content.shape[-2:]
+    size = content.shape[-2], content.shape[-1]
     thumbnail = model.encode(shrink(content, _THUMBNAIL_SIDE), tile)
     measured = [model.compute_content_stats(thumbnail, mask, tile) for mask, _ in layers]
     masks = [None if mask is None else resize_mask(checked_mask(mask, len(content)), size) for mask, _ in layers]
@@ -66,11 +66,11 @@ def stylize_by_thumbnail(
 
     def stylize_tile(part: Tile) -> None:
         outer = part.grow(ENCODER_HALO + DECODER_HALO, grid_of(size))
-        pictures, _, *place = outer.at(1)
+        pictures, _, rows, columns = outer.at(1)
         features = model.encode(content[outer.at(1)], "off")
         for (_, style), mask, stats in zip(layers, masks, measured, strict=True):
             own_style = style if style.count == 1 else style.part(pictures)
-            own_mask = None if mask is None else mask[(pictures if len(mask) > 1 else slice(None), 0, *place)]
+            own_mask = None if mask is None else mask[pictures if len(mask) > 1 else slice(None), 0, rows, columns]
             features = model.blend(features, own_style, alpha, own_mask, transform, stats.part(pictures))
         target = result[part.at(1)]
         pixels = model.decode(features, "off")[part.within(outer, 1)]
