@@ -22,7 +22,11 @@ def without_content(style: Tensor, tile: int) -> Tensor:
     return F.fold(tiles[..., order], style.shape[-2:], tile, stride=tile)
 
 
-@pytest.mark.parametrize("name", ["flow", "stained_glass"])
+# Pointillism stays just below the margin, too: with lite as it is now the measure separates only some styles.
+_WOODCUT = pytest.param("woodcut", marks=pytest.mark.xfail(strict=True, reason="0.48 against 0.46 with this encoder"))
+
+
+@pytest.mark.parametrize("name", ["flow", "stained_glass", _WOODCUT])
 def test_a_style_with_large_things_leaks_more_than_its_texture(lite, examples, name):
     content = resize(read_picture(examples / "photo_coffee.jpg").rgb, (96, 120))
     hard = resize(read_picture(examples / f"style_{name}.jpg").rgb, (96, 96))
