@@ -37,6 +37,7 @@ from .data import Numbers, Pairs, RandomCrops
 from .monitor import Monitor
 from .networks import Stylizer
 from .objective import Objective
+from .optimizer import make_optimizer
 from .processes import Processes
 from .recipe import Recipe, as_dict, load_recipe
 
@@ -156,7 +157,7 @@ class Trainer:
         for network in (self.stylizer, loss_network.encoder):
             network.to(self.device, memory_format=torch.channels_last)
         self.parameters = [p for p in self.stylizer.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=recipe.lr)
+        self.optimizer = make_optimizer(recipe, self.parameters)
         self.average = None
         if recipe.ema:
             self.average = AveragedModel(self.stylizer, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))

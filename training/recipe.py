@@ -73,7 +73,10 @@ class Recipe:
     tv_weight: float = 0.0
     """Weight of the total variation of the results; no cost."""
 
-    # Optimisation (Adam).
+    # Optimisation.
+    optimizer: Literal["adam", "soap"] = "adam"
+    """soap (Adam in the eigenbasis of Shampoo's preconditioner) learns more from each step, at 2 to 10 % more time and
+    three times the optimiser's memory; it takes two to three times Adam's lr."""
     steps: int = 150_000
     lr: float = 1e-4
     lr_decay: float = 5e-5

@@ -93,8 +93,10 @@ def test_every_recipe_gives_a_model_that_stylises(recipe: str, tmp_path: Path, f
     assert result.isfinite().all()
 
 
-def test_the_losses_fall(tmp_path: Path, fit_arguments: Arguments) -> None:
-    assert main(fit_arguments(tmp_path / "run", "steps=60", "lr=3e-3", "log_every=10")) == 0
+@pytest.mark.parametrize("optimizer", ["adam", "soap"])
+def test_the_losses_fall(optimizer: str, tmp_path: Path, fit_arguments: Arguments) -> None:
+    changes = ("steps=60", "lr=3e-3", "log_every=10", f"optimizer={optimizer}")
+    assert main(fit_arguments(tmp_path / "run", *changes)) == 0
     totals = [row["total"] for row in read_log(tmp_path / "run")]
     assert totals[-1] < 0.6 * totals[0]
 
