@@ -1,7 +1,8 @@
 """A style library: small files that hold one style each, to keep and to share.
 
 A style file is a .safetensors with ``mean.<tap>`` and ``std.<tap>`` [C] in float32 and, as metadata, the format's
-version, the kind ``style``, the space, a name and a thumbnail (JPEG in base64): about 16 KB for VGG-19.
+version, the kind ``style``, the space, a name and a thumbnail (JPEG in base64): about 16 KB for VGG-19. A style that
+was measured with more detail has ``covariance.<tap>`` [C, C] or ``quantiles.<tap>`` [C, Q] too: 1 MB and up to 8 MB.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import binascii
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,15 @@ from .files import FORMAT, write_atomically
 from .images import Picture, from_pil, to_pil
 
 STYLE_SUFFIX = ".safetensors"
-_TENSOR_NAME = re.compile(r"(mean|std)\.(relu[1-5]_[1-4])")
+MOST_QUANTILES = 4096
+"""Sorted values of a channel that a file has at most: all of a picture of 512 x 512 pixels at relu4_1."""
+_TENSOR_NAME = re.compile(r"(mean|std|covariance|quantiles)\.(relu[1-5]_[1-4])")
 _REQUIRED_TAP = "relu4_1"
-_MAX_BYTES = 2**20
+_MAX_BYTES = 2**26
 _MAX_CHANNELS = 4096
+_SHAPES = {"mean": "[C]", "std": "[C]", "covariance": "[C, C]", "quantiles": f"[C, 1 to {MOST_QUANTILES}]"}
+# By how much of the largest entry the two halves of a covariance may differ.
+_ROUNDING = 1e-4
 _THUMBNAIL_SIDE = 96
 _MAX_THUMBNAIL_SIDE = 512
 
@@ -84,7 +90,8 @@ def write_style(
 
     Args:
         path: ends in .safetensors.
-        tensors: ``mean.<tap>`` and ``std.<tap>``, each [C].
+        tensors: ``mean.<tap>`` and ``std.<tap>``, each [C]; where there are any ``covariance.<tap>`` [C, C] and
+            ``quantiles.<tap>`` [C, up to MOST_QUANTILES].
         space: the encoder that they belong to.
         name: what to call the style; the file's name if empty.
         image: its picture, [1, 3, H, W] in 0..1, for the thumbnail.
@@ -131,10 +138,23 @@ def read_style(path: str | os.PathLike[str]) -> tuple[StyleFile, dict[str, Tenso
     except (SafetensorError, OSError) as error:
         raise StyleFileError(f"{path} is not a readable {STYLE_SUFFIX} file: {error}.") from error
     for key, x in tensors.items():
-        if not torch.isfinite(x).all() or (key.startswith("std.") and (x < 0).any()):
+        if not (torch.isfinite(x).all() and _IS_SOUND[key.split(".")[0]](x)):
             raise StyleFileError(f"{path} is damaged: '{key}' holds numbers that are no statistics.")
     thumbnail = _decode_thumbnail(path, metadata["thumbnail"]) if "thumbnail" in metadata else None
     return StyleFile(path, metadata.get("name", path.stem), metadata.get("space", ""), thumbnail), tensors
+
+
+def _is_covariance(x: Tensor) -> bool:
+    """Whether a matrix is symmetric, but for rounding, with variances on its diagonal."""
+    return bool((x - x.mT).abs().max() <= _ROUNDING * x.abs().max() and (x.diagonal() >= 0).all())
+
+
+_IS_SOUND: dict[str, Callable[[Tensor], bool]] = {
+    "mean": lambda x: True,
+    "std": lambda x: bool((x >= 0).all()),
+    "covariance": _is_covariance,
+    "quantiles": lambda x: bool((x.diff() >= 0).all()),
+}
 
 
 def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -142,12 +162,20 @@ def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
         name = _TENSOR_NAME.fullmatch(key)
         if not name:
             raise StyleFileError(f"{path} is damaged: a style has no tensor '{key}'.")
-        if len(shape) != 1 or not 0 < shape[0] <= _MAX_CHANNELS:
-            raise StyleFileError(f"{path} is damaged: '{key}' has the shape {list(shape)}, expected [C].")
-        if shapes.get(f"mean.{name[2]}") != shapes.get(f"std.{name[2]}"):
-            raise StyleFileError(f"{path} is damaged: mean and standard deviation of {name[2]} differ in shape.")
+        kind, tap = name.groups()
+        channels = shape[0] if shape else 0
+        if not (0 < channels <= _MAX_CHANNELS and _has_shape(kind, shape)):
+            raise StyleFileError(f"{path} is damaged: '{key}' has the shape {list(shape)}, expected {_SHAPES[kind]}.")
+        if any(shapes.get(f"{part}.{tap}") != (channels,) for part in ("mean", "std")):
+            raise StyleFileError(f"{path} is damaged: '{key}' differs in channels from mean and standard deviation.")
     if f"mean.{_REQUIRED_TAP}" not in shapes:
         raise StyleFileError(f"{path} is damaged: it lacks the statistics of {_REQUIRED_TAP}.")
+
+
+def _has_shape(kind: str, shape: tuple[int, ...]) -> bool:
+    if kind == "quantiles":
+        return len(shape) == 2 and 0 < shape[1] <= MOST_QUANTILES
+    return shape == shape[:1] * (2 if kind == "covariance" else 1)
 
 
 def _encode_thumbnail(image: Tensor) -> str:

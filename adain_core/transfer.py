@@ -120,8 +120,8 @@ def _content(features: Tensor, tap: str, mask: Tensor | None, given: StyleStats 
 def _detail(style: StyleStats, detail: Detail, transform: str, tap: str) -> Tensor:
     if tap not in getattr(style, detail):
         raise ValueError(
-            f"The transform '{transform}' needs the style's {detail} at {tap}, which a style has only if it was"
-            f" measured with detail='{detail}'; measure its picture so, or use the transform 'adain'."
+            f"The transform '{transform}' needs the style's {detail} at {tap}, which a style or its file has only if it"
+            f" was measured with the detail {detail}; measure its picture so, or use the transform 'adain'."
         )
     return getattr(style, detail)[tap]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from ..images import ImageError, read_picture, scale_short_side
 from ..library import is_style_file
 from ..pipeline import StyleTransfer
 from ..progress import Progress
-from ..stats import StyleStats
-from ..transfer import DETAILS, TRANSFORMS
+from ..stats import Detail, StyleStats
+from ..transfer import TRANSFORMS
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -68,11 +68,13 @@ def read_style(path: Path, short_side: int | None = None) -> Tensor | StyleStats
     return scale_short_side(picture, short_side) if short_side else picture
 
 
-def measure_style(model: StyleTransfer, style: Tensor | StyleStats, args: argparse.Namespace) -> StyleStats:
-    """The statistics of a style with the options of :func:`add_transfer_options`."""
+def measure_style(
+    model: StyleTransfer, style: Tensor | StyleStats, args: argparse.Namespace, detail: Collection[Detail]
+) -> StyleStats:
+    """The statistics of a style with the options of :func:`add_transfer_options`, and with so much detail."""
     if isinstance(style, StyleStats):
         return style
-    mask, detail = read_mask(args.style_mask), DETAILS.get(args.transform, ())
+    mask = read_mask(args.style_mask)
     return model.compute_style_stats(style, mask, style_scale=args.style_scale, detail=detail, tile=args.tile)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from ..images import Picture, write_picture
 from ..library import list_styles
-from ..stats import mix
+from ..stats import Detail, mix
 from .options import (
     add_model_options,
     check_output,
@@ -30,10 +31,18 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     save.add_argument("--style-mask", type=Path, help="an image: measure the pictures where it is white")
     save.add_argument("--style-size", type=positive_int, help="short side of the pictures (default: their own)")
     save.add_argument("--style-scale", type=positive_float, default=1.0, help="enlarge the pictures, and their strokes")
+    save.add_argument(
+        "--detail",
+        choices=get_args(Detail),
+        action="append",
+        default=[],
+        help="keep more than means and deviations: covariance for the transforms wct and gaussian-ot, quantiles for"
+        " efdm and histogram; may be repeated",
+    )
     save.add_argument("--tile", type=tile_size, default="auto", help="side of tiles in pixels, auto or off")
     save.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     add_model_options(save)
-    save.set_defaults(run=run_save, transform="adain")
+    save.set_defaults(run=run_save)
 
     show = commands.add_parser("styles", help="list the style files of a folder")
     show.add_argument("folder", type=Path)
@@ -45,7 +54,8 @@ def run_save(args: argparse.Namespace) -> int:
     check_output(args.out, args.overwrite)
     pictures = [read_style(path, args.style_size) for path in args.style]
     model = load_model(args)
-    mix([measure_style(model, picture, args) for picture in pictures], args.weights).save(args.out, args.name)
+    styles = [measure_style(model, picture, args, args.detail) for picture in pictures]
+    mix(styles, args.weights).save(args.out, args.name)
     print(f"Wrote {args.out}")
     return 0
 

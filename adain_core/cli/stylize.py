@@ -14,6 +14,7 @@ from ..farm import own_share, rank, wait_for_all
 from ..images import IMAGE_SUFFIXES, ImageError, Picture, read_picture, scale_short_side, write_picture
 from ..pipeline import StyleTransfer
 from ..progress import Progress, ignore_progress
+from ..transfer import DETAILS
 from .options import (
     add_model_options,
     add_transfer_options,
@@ -65,8 +66,9 @@ def run(args: argparse.Namespace) -> int:
     options: dict[str, Any] = {"style_mask": read_mask(args.style_mask), "style_scale": args.style_scale}
     if args.keep_colors in (None, "luminance"):
         # Measured once for all photos; otherwise each photo's colours change the styles first.
-        styles = [measure_style(model, style, args) for style in styles]
-        regions = [(region, measure_style(model, style, args)) for region, style in regions]
+        detail = DETAILS.get(args.transform, ())
+        styles = [measure_style(model, style, args, detail) for style in styles]
+        regions = [(region, measure_style(model, style, args, detail)) for region, style in regions]
     options |= {"style": styles, "regions": regions, "mask": mask}
     options |= {
         name: getattr(args, name)

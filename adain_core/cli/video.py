@@ -14,6 +14,7 @@ from ..images import scale_short_side
 from ..pipeline import StyleTransfer
 from ..stats import StyleStats, mix
 from ..temporal import CUT, SMOOTHING, StyleTimeline, stylize_frames
+from ..transfer import DETAILS
 from ..video import VIDEO_SUFFIXES, FrameFunction, VideoError, convert_film, film_info, join_films
 from .options import (
     add_model_options,
@@ -84,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
     span = own_span(film.duration)
     pictures = [read_style(path, args.style_size) for path in args.style or [path for _, path in args.keyframe]]
     model = load_model(args)
-    styles = [measure_style(model, picture, args) for picture in pictures]
+    detail = DETAILS.get(args.transform, ())
+    styles = [measure_style(model, picture, args, detail) for picture in pictures]
     style = mix(styles, args.weights) if args.style else at_keyframes(args, styles, span[0] if span else 0, film.rate)
     part = part_of(args.out, rank()) if span else args.out
     with progress_bar("video") as progress:

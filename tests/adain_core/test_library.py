@@ -1,9 +1,12 @@
+from typing import get_args
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from adain_core.library import StyleFileError, list_styles, read_style
-from adain_core.stats import StyleStats
+from adain_core.stats import Detail, StyleStats, mix, mix_by_transport
+from adain_core.transfer import DETAILS, Blend
 from tests.helpers import random_picture, tiny_model
 
 
@@ -37,6 +40,43 @@ def test_a_saved_style_stylises_as_the_measured_one(saved):
     torch.testing.assert_close(model(content, StyleStats.load(path)), model(content, style))
 
 
+@pytest.fixture
+def detailed(tmp_path):
+    """A style of 7 x 9 cells with all its detail, and what its file gives."""
+    features = torch.randn(1, 6, 7, 9, generator=torch.Generator().manual_seed(2))
+    mixed = torch.einsum("dc,bchw->bdhw", torch.eye(6) + 0.4, features)
+    style = StyleStats.measure({"relu4_1": mixed}, "s", detail=get_args(Detail))
+    style.save(tmp_path / "detailed.safetensors")
+    return style, StyleStats.load(tmp_path / "detailed.safetensors")
+
+
+@pytest.mark.parametrize("name", DETAILS)
+def test_a_loaded_style_gives_what_a_transform_promises(detailed, name):
+    style, loaded = detailed
+    content = torch.randn(1, 6, 9, 7, generator=torch.Generator().manual_seed(3))
+    result = Blend(loaded, transform=name).apply(content, content, "relu4_1")
+    (detail,) = DETAILS[name]
+    measured = StyleStats.measure({"relu4_1": result}, "s", detail=DETAILS[name])
+    for part in ("mean", "std", detail):
+        found, expected = (getattr(stats, part)["relu4_1"] for stats in (measured, style))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_loaded_detail_mixes_as_the_measured_one(detailed):
+    style, loaded = detailed
+    for mixed in (mix, mix_by_transport):
+        for detail in get_args(Detail):
+            found, expected = (getattr(mixed([style, other], [1, 3]), detail) for other in (loaded, style))
+            torch.testing.assert_close(found, expected)
+
+
+def test_many_sorted_values_are_thinned_out_evenly(tmp_path):
+    values = torch.linspace(-1, 1, 10_000).view(1, 1, 100, 100)
+    StyleStats.measure({"relu4_1": values}, "s", detail=["quantiles"]).save(tmp_path / "large.safetensors")
+    (thinned,) = StyleStats.load(tmp_path / "large.safetensors").quantiles["relu4_1"][0]
+    torch.testing.assert_close(thinned, torch.linspace(-1 + 1 / 4096, 1 - 1 / 4096, 4096), rtol=0, atol=1e-4)
+
+
 def test_another_models_style_is_refused(saved):
     with pytest.raises(ValueError, match="space tiny, but this model's is other"):
         tiny_model(space="other")(random_picture(32, 32), StyleStats.load(saved[1]))
@@ -57,14 +97,23 @@ GOOD = {"mean.relu4_1": torch.zeros(4), "std.relu4_1": torch.ones(4)}
     [
         (GOOD, STYLE | {"kind": "decoder"}, "holds a decoder, not a style"),
         (GOOD, {}, "not a style"),
-        (GOOD | {"std.relu4_1": torch.ones(5)}, STYLE, "differ in shape"),
+        (GOOD | {"std.relu4_1": torch.ones(5)}, STYLE, "differs in channels"),
         (GOOD | {"mean.relu4_1": torch.zeros(2, 2)}, STYLE, "expected .C."),
         (GOOD | {"mean.relu9_9": torch.zeros(4)}, STYLE, "no tensor 'mean.relu9_9'"),
         ({"mean.relu1_1": torch.zeros(4), "std.relu1_1": torch.ones(4)}, STYLE, "lacks the statistics of relu4_1"),
         (GOOD | {"mean.relu4_1": torch.full((4,), torch.nan)}, STYLE, "no statistics"),
         (GOOD | {"std.relu4_1": -torch.ones(4)}, STYLE, "no statistics"),
         (GOOD, STYLE | {"thumbnail": "not base64!"}, "thumbnail"),
-        ({"mean.relu4_1": torch.zeros(2**19)}, STYLE, "too large"),
+        (GOOD | {"covariance.relu4_1": torch.eye(3)}, STYLE, "differs in channels"),
+        (GOOD | {"covariance.relu3_1": torch.eye(4)}, STYLE, "differs in channels"),
+        (GOOD | {"covariance.relu4_1": torch.ones(4, 3)}, STYLE, "expected .C, C."),
+        (GOOD | {"covariance.relu4_1": torch.ones(4, 4).triu()}, STYLE, "no statistics"),
+        (GOOD | {"covariance.relu4_1": -torch.eye(4)}, STYLE, "no statistics"),
+        (GOOD | {"covariance.relu4_1": torch.full((4, 4), torch.inf)}, STYLE, "no statistics"),
+        (GOOD | {"quantiles.relu4_1": torch.zeros(4, 0)}, STYLE, "expected .C, 1 to 4096."),
+        (GOOD | {"quantiles.relu4_1": torch.zeros(4, 4097)}, STYLE, "expected .C, 1 to 4096."),
+        (GOOD | {"quantiles.relu4_1": torch.arange(4.0).flip(0).expand(4, 4)}, STYLE, "no statistics"),
+        ({"mean.relu4_1": torch.zeros(2**24)}, STYLE, "too large"),
     ],
 )
 def test_what_is_no_sound_style_is_refused(tmp_path, tensors, metadata, message):

@@ -37,7 +37,8 @@ def good(tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("good")
     widths = (2, 2, 2, 2)
     save_weights(Weights("s", Encoder(widths), Decoder(widths)), folder / "weights.safetensors")
-    tiny_model().compute_style_stats(random_picture(20, 20)).save(folder / "style.safetensors")
+    style = tiny_model().compute_style_stats(random_picture(20, 20), detail=("covariance", "quantiles"))
+    style.save(folder / "style.safetensors")
     state = Encoder(widths).state_dict()
     torch.save(state, folder / "checkpoint.pth")
     torch.save(state, folder / "stream.pth", _use_new_zipfile_serialization=False)
@@ -90,7 +91,11 @@ ENTRY = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "style.safetensors"])
 @fuzz
-@given(header=st.dictionaries(st.sampled_from(["conv1_1.weight", "mean.relu4_1", "__metadata__"]), ENTRY | JSON))
+@given(
+    header=st.dictionaries(
+        st.sampled_from(["conv1_1.weight", "mean.relu4_1", "covariance.relu4_1", "__metadata__"]), ENTRY | JSON
+    )
+)
 def test_any_header(name, tmp_path, header):
     text = json.dumps(header).encode()
     read(name, len(text).to_bytes(8, "little") + text, tmp_path)

@@ -62,6 +62,21 @@ def test_a_saved_style_is_listed_and_used(run_here, photo, painting, tmp_path):
     assert np.abs(pixels(tmp_path / "file.png") - pixels(tmp_path / "picture.png")).max() <= 1
 
 
+@pytest.mark.parametrize(("transform", "detail"), [("wct", "covariance"), ("efdm", "quantiles")])
+def test_a_style_saved_with_detail_serves_transforms_that_need_it(
+    run_here, photo, painting, tmp_path, transform, detail
+):
+    options = ("--transform", transform, "--dtype", "float32")
+    assert run_here("style", painting, "-o", tmp_path / "plain.safetensors").returncode == 0
+    refused = run_here("stylize", photo, tmp_path / "plain.safetensors", "-o", tmp_path / "no.png", *options)
+    assert refused.returncode == 2 and f"with the detail {detail}" in refused.stderr
+    saved = run_here("style", painting, "-o", tmp_path / "full.safetensors", "--detail", detail, "--dtype", "float32")
+    assert saved.returncode == 0, saved.stderr
+    for name, style in (("file", tmp_path / "full.safetensors"), ("picture", painting)):
+        assert run_here("stylize", photo, style, "-o", tmp_path / f"{name}.png", *options).returncode == 0
+    assert np.abs(pixels(tmp_path / "file.png") - pixels(tmp_path / "picture.png")).max() <= 1
+
+
 def test_strokes_working_size_colours_and_style_mask(run_here, photo, painting, half, tmp_path):
     options = ("--work-size", 24, "--style-scale", 1.5, "--keep-colors", "covariance", "--style-mask", half)
     done = run_here("stylize", photo, painting, "-o", tmp_path / "out.png", *options)

@@ -51,7 +51,7 @@ def test_every_transform_gives_the_same_in_the_chain_and_in_stylize(comfy, tiny,
 
 
 def test_a_transform_that_the_style_was_not_measured_for_says_what_to_choose(comfy, tiny):
-    with pytest.raises(ValueError, match="detail='covariance'"):
+    with pytest.raises(ValueError, match="with the detail covariance"):
         chain(comfy, tiny, image(), image(seed=1), transform="wct")
 
 

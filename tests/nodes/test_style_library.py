@@ -8,9 +8,9 @@ import torch
 from tests.nodes.models import image, load, save_model
 
 
-def measured(comfy, model, seed=0, batch=1, kind="one style"):
+def measured(comfy, model, seed=0, batch=1, kind="one style", detail="none"):
     picture = image(seed=seed, batch=batch)
-    return comfy.call("AdaINComputeStyleStats", model=model, image=picture, batch=kind)[0]
+    return comfy.call("AdaINComputeStyleStats", model=model, image=picture, batch=kind, detail=detail)[0]
 
 
 def names(comfy):
@@ -26,6 +26,19 @@ def test_a_saved_style_is_listed_and_loads_as_it_was(comfy, tiny):
     for tap in style.mean:
         torch.testing.assert_close(loaded.mean[tap], style.mean[tap])
         torch.testing.assert_close(loaded.std[tap], style.std[tap])
+
+
+@pytest.mark.parametrize(("detail", "transform"), [("covariance", "gaussian-ot"), ("quantiles", "histogram")])
+def test_a_saved_style_keeps_the_detail_that_it_was_measured_with(comfy, tiny, detail, transform):
+    style = measured(comfy, tiny, detail=detail)
+    (name,) = comfy.call("AdaINSaveStyle", style=style, filename_prefix="s")
+    (loaded,) = comfy.call("AdaINLoadStyle", style=name)
+    (features,) = comfy.call("AdaINEncode", model=tiny, image=image(seed=2))
+    before, after = (
+        comfy.call("AdaINBlend", features=features, style=s, transform=transform)[0].features.current
+        for s in (style, loaded)
+    )
+    torch.testing.assert_close(after, before)
 
 
 def test_saving_again_overwrites_nothing(comfy, tiny):
