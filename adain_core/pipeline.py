@@ -133,7 +133,8 @@ class StyleTransfer:
             weights: of several styles, relative to one another.
             mask: where to stylise, [H, W] or [B, H, W] in 0..1, any size; the rest is the content's reconstruction.
             transform: a key of :data:`adain_core.transfer.TRANSFORMS`.
-            regions: masks, each with the style for where it is white, each on top of those before.
+            regions: masks, each with the style for where it is white, each on top of those before. Even a sharp edge
+                becomes a transition of about 30 pixels without a seam; blur the mask for a wider one.
             style_mask: where the styles' pictures are measured, as ``mask``.
             style_scale: how much larger than it is a style's picture is seen; strokes become larger by as much.
             keep_colors: keep the content's colours: ``luminance`` takes only the result's luminance, ``covariance`` and

@@ -44,7 +44,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         action="append",
         default=[],
         metavar=("MASK", "STYLE"),
-        help="another style where an image is white; may be repeated",
+        help="another style where an image is white, with edges that are soft by themselves; may be repeated",
     )
     parser.add_argument(
         "--low-memory", action="store_true", help="statistics from a thumbnail; the result is approximate"

@@ -4,6 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from adain_core.images import read_picture, scale_short_side
+from adain_core.pipeline import StyleTransfer
 from adain_core.stats import mix
 from tests.helpers import random_picture, tiny_model
 
@@ -65,6 +67,25 @@ def test_two_masks_side_by_side_compose(model):
     both = model.blend(model.blend(features, a, mask=left), b, mask=1 - left).current
     torch.testing.assert_close(both[..., :4], model.blend(features, a, mask=left).current[..., :4])
     torch.testing.assert_close(both[..., 4:], model.blend(features, b, mask=1 - left).current[..., 4:])
+
+
+def test_a_sharp_edge_of_a_mask_leaves_no_seam(examples):
+    """The picture of one style becomes that of the other in many small steps, within 30 pixels of the edge."""
+    model = StyleTransfer.from_pretrained("lite", device="cpu", dtype="float32")
+    names = ("photo_coffee", "style_flow", "style_mosaic")
+    content, *styles = (scale_short_side(read_picture(examples / f"{name}.jpg").rgb, 160) for name in names)
+    first, second = (model.compute_style_stats(style) for style in styles)
+    features, mask = model.encode(content), torch.zeros(content.shape[-2:])
+    stats = model.compute_content_stats(features)
+    mask[:, 117:] = 1
+    one, two, both = (
+        model.decode(model.blend(model.blend(features, first, content=stats), second, mask=m, content=stats))
+        for m in (torch.zeros_like(mask), torch.ones_like(mask), mask)
+    )
+    from_one, from_two = ((both - picture).abs().mean(dim=(0, 1, 2)) for picture in (one, two))
+    share = from_one / (from_one + from_two)
+    assert share[:87].max() < 0.05 and share[147:].min() > 0.95
+    assert share.diff().abs().max() < 0.15
 
 
 def test_an_empty_mask_changes_nothing_and_a_full_one_is_no_mask(model):
