@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .detail import shrink
 from .masks import checked_mask
-from .progress import Progress
+from .progress import Progress, ignore_progress
 from .stats import StyleStats, resize_mask
 from .tiling import DECODER_HALO, ENCODER_HALO, Tile, TileSize, for_each_tile, grid_of
 
@@ -49,6 +49,18 @@ def stylize_by_thumbnail(
         [B, 3, H, W] in 0..1.
 
     Raises:
+        ValueError: as :func:`check_low_memory`.
+    """
+    check_low_memory(model, transform)
+    small = model.encode(thumbnail(content), tile)
+    measured = [(mask, style, model.compute_content_stats(small, mask, tile)) for mask, style in layers]
+    return stylize_tiles(model, content, measured, alpha, transform, tile, progress)
+
+
+def check_low_memory(model: StyleTransfer, transform: str) -> None:
+    """Warn that the result is approximate.
+
+    Raises:
         ValueError: the transform or the decoder needs more than the content's means and standard deviations.
     """
     if transform not in _TRANSFORMS:
@@ -58,17 +70,32 @@ def stylize_by_thumbnail(
             f"low_memory cannot stretch a style over the content for '{model.decoder.skips}'; leave it off."
         )
     _log.warning("Low memory: the statistics come from a thumbnail, so the result is approximate.")
+
+
+def thumbnail(content: Tensor) -> Tensor:
+    """Pictures [B, 3, H, W] as small as suffices for their statistics."""
+    return shrink(content, _THUMBNAIL_SIDE)
+
+
+def stylize_tiles(
+    model: StyleTransfer,
+    content: Tensor,
+    layers: Sequence[tuple[Tensor | None, StyleStats, StyleStats]],
+    alpha: float,
+    transform: str,
+    tile: TileSize,
+    progress: Progress = ignore_progress,
+) -> Tensor:
+    """As :func:`stylize_by_thumbnail`, where each layer has the content's statistics too, one set for each picture."""
     size = content.shape[-2], content.shape[-1]
-    thumbnail = model.encode(shrink(content, _THUMBNAIL_SIDE), tile)
-    measured = [model.compute_content_stats(thumbnail, mask, tile) for mask, _ in layers]
-    masks = [None if mask is None else resize_mask(checked_mask(mask, len(content)), size) for mask, _ in layers]
+    masks = [None if mask is None else resize_mask(checked_mask(mask, len(content)), size) for mask, *_ in layers]
     result = torch.empty_like(content, dtype=torch.float32, memory_format=torch.contiguous_format)
 
     def stylize_tile(part: Tile) -> None:
         outer = part.grow(ENCODER_HALO + DECODER_HALO, grid_of(size))
         pictures, _, rows, columns = outer.at(1)
         features = model.encode(content[outer.at(1)], "off")
-        for (_, style), mask, stats in zip(layers, masks, measured, strict=True):
+        for (_, style, stats), mask in zip(layers, masks, strict=True):
             own_style = style if style.count == 1 else style.part(pictures)
             own_mask = None if mask is None else mask[pictures if len(mask) > 1 else slice(None), 0, rows, columns]
             features = model.blend(features, own_style, alpha, own_mask, transform, stats.part(pictures))

@@ -16,6 +16,7 @@ from torch import Tensor
 from .color import ColorMethod, preserve_color
 from .detail import restore_detail, shrink
 from .encoder import DEEPEST_TAP
+from .low_memory import check_low_memory, stylize_tiles, thumbnail
 from .pipeline import StyleTransfer
 from .stats import StyleStats, mix
 from .tiling import TileSize
@@ -116,6 +117,7 @@ def stylize_frames(
     cut: float = CUT,
     work_size: int | None = None,
     tile: TileSize = "auto",
+    low_memory: bool = False,
 ) -> Iterator[Tensor]:
     """Stylise a film, frame by frame or batch by batch, in constant memory however long it is.
 
@@ -126,11 +128,13 @@ def stylize_frames(
         alpha: strength, 0..1.
         mask: where to stylise, [H, W] or [1, H, W] in 0..1, the same for all frames.
         transform: a key of :data:`adain_core.transfer.TRANSFORMS`; mean and standard deviation are what is smoothed.
-        keep_colors: give each result its frame's colours, by this method.
+        keep_colors: give each result its frame's colours, by this method. Other than for :class:`StyleTransfer`
+            ``covariance`` and ``histogram`` change the results too, not the styles: one style serves all frames.
         smoothing: share of the past in each frame's statistics, 0 to less than 1.
         cut: a change of the statistics that counts as a cut; see :class:`StatisticsFilter`.
         work_size: short side in pixels at which to stylise, as for :class:`StyleTransfer`.
         tile: side of the tiles, as for :class:`StyleTransfer`.
+        low_memory: take each frame's statistics from a thumbnail, as for :class:`StyleTransfer`.
 
     Yields:
         For each batch of frames the stylised pictures, of its shape.
@@ -139,14 +143,19 @@ def stylize_frames(
         ValueError: an argument is out of range.
     """
     smooth = StatisticsFilter(smoothing, cut)
+    if low_memory:
+        check_low_memory(model, transform)
     number = 0
     for batch in frames:
         work = shrink(batch, work_size)
-        features = model.encode(work, tile)
-        content = smooth(model.compute_content_stats(features, mask, tile))
         stats = StyleStats.stack([style(number + i) for i in range(len(batch))]) if callable(style) else style
-        blended = model.blend(features, stats, alpha, mask, transform, content)
-        result = restore_detail(model.decode(blended, tile), work, batch)
+        features = model.encode(thumbnail(work) if low_memory else work, tile)
+        content = smooth(model.compute_content_stats(features, mask, tile))
+        if low_memory:
+            result = stylize_tiles(model, work, [(mask, stats, content)], alpha, transform, tile)
+        else:
+            result = model.decode(model.blend(features, stats, alpha, mask, transform, content), tile)
+        result = restore_detail(result, work, batch)
         yield preserve_color(result, batch, keep_colors) if keep_colors else result
         number += len(batch)
 

@@ -30,8 +30,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: auto)")
 
 
-def add_transfer_options(parser: argparse.ArgumentParser) -> None:
-    """What a picture and a film have in common: how strongly, where and how the style is laid on."""
+def add_transfer_options(parser: argparse.ArgumentParser, keep_colors: str) -> None:
+    """What a picture and a film have in common: how large they become, how strongly, where and how the style is laid
+    on; ``keep_colors`` says what that option does."""
+    parser.add_argument("--size", type=positive_int, help="short side of the result (default: the content's own size)")
+    parser.add_argument(
+        "--work-size", type=positive_int, help="short side to stylise at; strokes are as large as there"
+    )
     parser.add_argument("--weights", type=number_list, metavar="W,W,...", help="weights of the styles (default: equal)")
     parser.add_argument("--alpha", type=unit_interval, default=1.0, help="strength, 0 to 1 (default: 1)")
     parser.add_argument(
@@ -43,12 +48,15 @@ def add_transfer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--style-scale", type=positive_float, default=1.0, help="enlarge the styles, and their strokes (default: 1)"
     )
-    parser.add_argument("--keep-colors", choices=COLOR_METHODS, help="keep the content's colours, by this method")
+    parser.add_argument("--keep-colors", choices=COLOR_METHODS, help=keep_colors)
     parser.add_argument(
         "--tile", type=tile_size, default="auto", help="side of tiles in pixels, auto or off (default: auto)"
     )
     parser.add_argument(
         "--tile-memory", type=positive_float, metavar="GB", help="what tiles may use (default: by auto)"
+    )
+    parser.add_argument(
+        "--low-memory", action="store_true", help="statistics from a thumbnail; the result is approximate"
     )
 
 

@@ -21,7 +21,6 @@ from .options import (
     check_output,
     load_model,
     measure_style,
-    positive_int,
     progress_bar,
     read_mask,
     read_style,
@@ -33,10 +32,6 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("content", type=Path, help="an image, or a folder of images")
     parser.add_argument("style", type=Path, nargs="*", help="style images or style files (none with --region alone)")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the result: an image, or a folder for a folder")
-    parser.add_argument("--size", type=positive_int, help="short side of the result (default: the content's own size)")
-    parser.add_argument(
-        "--work-size", type=positive_int, help="short side to stylise at; strokes are as large as there"
-    )
     parser.add_argument(
         "--region",
         type=Path,
@@ -46,11 +41,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar=("MASK", "STYLE"),
         help="another style where an image is white, with edges that are soft by themselves; may be repeated",
     )
-    parser.add_argument(
-        "--low-memory", action="store_true", help="statistics from a thumbnail; the result is approximate"
-    )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
-    add_transfer_options(parser)
+    add_transfer_options(
+        parser, "keep the content's colours, by this method; all but luminance recolour the styles before the transfer"
+    )
     add_model_options(parser)
     parser.set_defaults(run=run)
 

@@ -23,7 +23,6 @@ from .options import (
     load_model,
     measure_style,
     positive_float,
-    positive_int,
     progress_bar,
     read_mask,
     read_style,
@@ -44,10 +43,6 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar="SECONDS:STYLE",
         help="the style at a time, blended in between, as 4.5:b.jpg; may be repeated",
     )
-    parser.add_argument("--size", type=positive_int, help="short side of the result (default: the film's own size)")
-    parser.add_argument(
-        "--work-size", type=positive_int, help="short side to stylise at; strokes are as large as there"
-    )
     parser.add_argument(
         "--smoothing",
         type=unit_interval,
@@ -61,7 +56,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help=f"change of the statistics that counts as a cut (default: {CUT})",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
-    add_transfer_options(parser)
+    add_transfer_options(parser, "give each stylised frame its own colours back, by this method")
     add_model_options(parser)
     parser.set_defaults(run=run)
 
@@ -130,8 +125,8 @@ def stylizer(
     def change(frames: Iterable[Tensor]) -> Iterator[Tensor]:
         if args.size:
             frames = (scale_short_side(frame, args.size) for frame in frames)
-        options = {name: getattr(args, name) for name in ("alpha", "transform", "keep_colors", "smoothing", "cut")}
-        options |= {"mask": read_mask(args.mask), "work_size": args.work_size, "tile": args.tile}
-        return stylize_frames(model, frames, style, **options)
+        names = ("alpha", "transform", "keep_colors", "smoothing", "cut", "work_size", "tile", "low_memory")
+        options = {name: getattr(args, name) for name in names}
+        return stylize_frames(model, frames, style, mask=read_mask(args.mask), **options)
 
     return change

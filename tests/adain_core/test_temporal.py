@@ -78,6 +78,22 @@ def test_batches_make_no_difference(skips):
     assert not torch.allclose(one, model(frames, style, mask=options["mask"]), atol=1e-5)
 
 
+def test_low_memory_is_that_of_pictures_smoothed_and_said_once(caplog):
+    model, frames = lively_model("concat-content-adain"), random_picture(600, 560, batch=3)
+    style, mask = model.compute_style_stats(random_picture(32, 32, seed=1)), torch.rand(9, 9)
+    options = {"mask": mask, "tile": 200, "low_memory": True}
+    single = model(frames, style, **options)
+    caplog.clear()
+    rough, smooth = (
+        torch.cat(list(stylize_frames(model, frames.split(1), style, smoothing=s, cut=100.0, **options)))
+        for s in (0.0, 0.5)
+    )
+    torch.testing.assert_close(rough, single)
+    assert caplog.text.count("approximate") == 2
+    torch.testing.assert_close(smooth[:1], rough[:1])
+    assert not torch.allclose(smooth[1:], rough[1:], atol=1e-4)
+
+
 def test_a_style_may_change_with_the_frame():
     model, frames = tiny_model(), random_picture(32, 32).expand(3, -1, -1, -1)
     styles = [model.compute_style_stats(random_picture(32, 32, seed=i)) for i in (1, 2, 3)]

@@ -40,7 +40,7 @@ def test_a_film_in_the_style_of_a_picture(run_here, film, painting, tmp_path):
 
 def test_styles_over_time(run_here, film, painting, photo, tmp_path):
     keyframes = ("--keyframe", f"0:{painting}", "--keyframe", f"0.8:{photo}")
-    done = run_here("video", film, tmp_path / "out.mkv", *keyframes, "--size", 24, "--work-size", 16)
+    done = run_here("video", film, tmp_path / "out.mkv", *keyframes, "--size", 24, "--work-size", 16, "--low-memory")
     assert done.returncode == 0, done.stderr
     assert len(times(tmp_path / "out.mkv")) == 10
 
