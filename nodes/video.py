@@ -60,6 +60,13 @@ class AdaINStylizeVideo(io.ComfyNode):
                     "style_end", optional=True, tooltip="A second style; the first one turns into it over the film."
                 ),
                 io.Mask.Input("mask", optional=True, tooltip="Stylise where the mask is white, in all frames."),
+                io.Boolean.Input(
+                    "low_memory",
+                    optional=True,
+                    default=False,
+                    tooltip="For frames so large that even tiles do not fit: their statistics come from thumbnails, so"
+                    " memory grows with the tile alone. The result is approximate.",
+                ),
             ],
             outputs=[io.Image.Output(display_name="frames", tooltip="The stylised frames.")],
         )
@@ -76,6 +83,7 @@ class AdaINStylizeVideo(io.ComfyNode):
         keep_colors: str,
         style_end: StyleStats | None = None,
         mask: Tensor | None = None,
+        low_memory: bool = False,
     ) -> io.NodeOutput:
         rgb, transparency = from_image(frames, "frames")
         for name, stats in (("style", style), ("style_end", style_end)):
@@ -98,6 +106,7 @@ class AdaINStylizeVideo(io.ComfyNode):
             keep_colors=None if keep_colors == OFF else keep_colors,
             smoothing=smoothing,
             cut=cut,
+            low_memory=low_memory,
         )
         for part in stylized:
             results.append(part)

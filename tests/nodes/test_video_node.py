@@ -38,6 +38,14 @@ def test_it_gives_what_the_library_gives(comfy, tmp_path):
     assert not torch.allclose(result, video(comfy, model, frames, style=style(comfy, model, 1), smoothing=0.0))
 
 
+def test_low_memory_is_approximate_and_says_so(comfy, tiny, caplog):
+    frames, waves = image(600, 600, batch=2), style(comfy, tiny, 1)
+    close = video(comfy, tiny, frames, style=waves, low_memory=True)
+    assert "approximate" in caplog.text
+    exact = video(comfy, tiny, frames, style=waves)
+    assert 0 < (close - exact).abs().max() < 0.2 * exact.std()
+
+
 def test_without_smoothing_it_is_stylize_frame_by_frame(comfy, tiny):
     frames = film(5)
     result = video(comfy, tiny, frames, style=style(comfy, tiny, 1), smoothing=0.0)
