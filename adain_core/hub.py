@@ -8,6 +8,7 @@ alone; what was downloaded before is still used. Every download is announced in 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import (
     cached_assets_path,
@@ -44,6 +46,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from .files import FORMAT, MAX_BYTES, WeightsError
+from .progress import Progress, ignore_progress
 
 REPOSITORY = os.environ.get("ADAIN_REPOSITORY", "comfyui-adain/adain")
 """This project's own repository, where ``hf://NAME.safetensors`` points to."""
@@ -55,7 +58,9 @@ _ADDRESS = re.compile(
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FIRST_READ = 2**16
+_LARGEST_READ = 2**21
 _MAX_HEADER = 2**24
+_BY_HAND = {".pth": " and make a .safetensors file of it with 'python -m adain_core convert'"}
 _LOGIN = "log in with 'hf auth login' or HF_TOKEN"
 # huggingface_hub has used several HTTP libraries; the error that its own one extends covers what the network does.
 _NETWORK_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
@@ -133,12 +138,13 @@ def cache_folder() -> Path:
         raise HubError(f"There is no folder to keep downloads in: {error}. HF_HOME names another place.") from error
 
 
-def download(file: HubFile, cache: Path | None = None) -> Path:
+def download(file: HubFile, cache: Path | None = None, progress: Progress = ignore_progress) -> Path:
     """A file of the Hub in huggingface_hub's cache; nothing is transferred if it is there and still the same.
 
     Args:
         file: its SHA-256 is checked after a transfer, where it or the Hub names one.
         cache: another folder for the cache.
+        progress: called with the share that is transferred, where something has to be.
 
     Raises:
         HubError: there is no copy here and none can be had. An earlier good copy is used in such a case.
@@ -149,7 +155,7 @@ def download(file: HubFile, cache: Path | None = None) -> Path:
     if earlier and (_COMMIT.fullmatch(file.revision) or not downloads_allowed()):
         return earlier
     try:
-        return _download(file, cache, earlier)
+        return _download(file, cache, earlier, progress)
     except HubError as error:
         if earlier is None:
             raise
@@ -157,7 +163,7 @@ def download(file: HubFile, cache: Path | None = None) -> Path:
         return earlier
 
 
-def _download(file: HubFile, cache: Path | None, earlier: Path | None) -> Path:
+def _download(file: HubFile, cache: Path | None, earlier: Path | None, progress: Progress) -> Path:
     with _one_sentence(file):
         metadata = get_hf_file_metadata(file.url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
         size = metadata.size or 0
@@ -165,11 +171,11 @@ def _download(file: HubFile, cache: Path | None, earlier: Path | None) -> Path:
             raise HubError(f"{file} has {size} bytes; expected weights of at most {MAX_BYTES}.")
         if earlier is None:
             _announce(file, size)
-        path = Path(
-            hf_hub_download(
-                file.repo_id, file.filename, repo_type=file.repo_type, revision=file.revision, cache_dir=cache
-            )
-        )
+        options: dict[str, Any] = {"repo_type": file.repo_type, "revision": file.revision, "cache_dir": cache}
+        # Older versions of huggingface_hub show their own bar alone.
+        if "tqdm_class" in inspect.signature(hf_hub_download).parameters:
+            options["tqdm_class"] = _bar(progress)
+        path = Path(hf_hub_download(file.repo_id, file.filename, **options))
         expected = file.sha256 or (metadata.etag if _SHA256.fullmatch(metadata.etag or "") else None)
         if path != earlier and expected and hash_of(path) != expected:
             for part in (path.resolve(), path):
@@ -178,12 +184,13 @@ def _download(file: HubFile, cache: Path | None, earlier: Path | None) -> Path:
     return path
 
 
-def read_tensors(file: HubFile, names: Collection[str]) -> dict[str, Tensor]:
+def read_tensors(file: HubFile, names: Collection[str], progress: Progress = ignore_progress) -> dict[str, Tensor]:
     """Some tensors of a .safetensors file on the Hub; of the file only the header and their bytes are transferred.
 
     Args:
         file: in huggingface_hub's cache or not.
         names: of the tensors.
+        progress: called with the share that is transferred, where something has to be.
 
     Raises:
         HubError: the file cannot be had, is damaged, or has no such tensors.
@@ -194,14 +201,14 @@ def read_tensors(file: HubFile, names: Collection[str]) -> dict[str, Tensor]:
             with safe_open(cached, framework="pt") as content:
                 return {name: content.get_tensor(name) for name in names}
         with _one_sentence(file):
-            return load(_excerpt(file, names))
+            return load(_excerpt(file, names, progress))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, HubError):
             raise
         raise HubError(f"{file} is damaged or not what was expected: {error}.") from error
 
 
-def _excerpt(file: HubFile, names: Collection[str]) -> bytes:
+def _excerpt(file: HubFile, names: Collection[str], progress: Progress) -> bytes:
     """A smaller .safetensors file with some tensors of a large one."""
     first = _read_range(file, 0, _FIRST_READ)
     length = int.from_bytes(first[:8], "little")
@@ -217,10 +224,12 @@ def _excerpt(file: HubFile, names: Collection[str]) -> bytes:
         raise ValueError(f"its tensors take {size} bytes")
     _announce(file, size)
     data = bytearray()
-    with tqdm(total=size, unit="B", unit_scale=True, desc=file.filename) as bar:
+    with _bar(progress)(total=size, unit="B", unit_scale=True, desc=file.filename) as bar:
         for begin, end in _runs([entry["data_offsets"] for entry in wanted.values()]):
-            data += _read_range(file, start + begin, start + end)
-            bar.update(end - begin)
+            for first_byte in range(begin, end, _LARGEST_READ):
+                piece = _read_range(file, start + first_byte, start + min(end, first_byte + _LARGEST_READ))
+                data += piece
+                bar.update(len(piece))
     position = 0
     for entry in wanted.values():
         begin, end = entry["data_offsets"]
@@ -230,7 +239,7 @@ def _excerpt(file: HubFile, names: Collection[str]) -> bytes:
 
 
 def _runs(offsets: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
-    """Intervals in ascending order, joined where one begins at the other's end: one request for each."""
+    """Intervals in ascending order, joined where one begins at the other's end, so that requests are few."""
     runs: list[tuple[int, int]] = []
     for begin, end in offsets:
         if runs and runs[-1][1] == begin:
@@ -255,6 +264,21 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _bar(progress: Progress) -> type[tqdm]:
+    """huggingface_hub's bar in the terminal, which reports to a callback besides, even where it is not shown."""
+
+    class Bar(tqdm):
+        def update(self, n: float | None = 1) -> bool | None:
+            if self.disable:
+                self.n += n
+            shown = super().update(n)
+            if self.total:
+                progress(min(1.0, self.n / self.total))
+            return shown
+
+    return Bar
+
+
 def _announce(file: HubFile, size: int) -> None:
     _log.info("Downloading %s from %s (%.1f MB); ADAIN_OFFLINE=1 prevents it.", file, constants.ENDPOINT, size / 1e6)
 
@@ -268,7 +292,8 @@ def _one_sentence(file: HubFile) -> Iterator[None]:
         yield
     except OfflineModeIsEnabled as error:
         raise HubError(
-            f"{file} was not downloaded before, and ADAIN_OFFLINE or HF_HUB_OFFLINE forbids it now."
+            f"{file} was not downloaded before, and ADAIN_OFFLINE or HF_HUB_OFFLINE forbids it now. To get it by hand,"
+            f" download {file.url}{_BY_HAND.get(Path(file.filename).suffix, '')}."
         ) from error
     except GatedRepoError as error:
         raise HubError(f"{file} is gated: ask for access on the repository's page, then {_LOGIN}.") from error

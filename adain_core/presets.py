@@ -12,6 +12,7 @@ from torch import Tensor
 from .checkpoint import read_checkpoint
 from .convert import LAYOUTS, Found, find_networks
 from .hub import HubError, HubFile, cache_folder, download, read_tensors
+from .progress import Progress, ignore_progress
 
 VGG19_NORMALISED = "vgg19-normalised"
 VGG19_TORCHVISION = "vgg19-torchvision"
@@ -28,6 +29,7 @@ class Preset:
         sources: the file and its mirrors.
         licence: of the weights.
         origin: who made them.
+        size: of what is transferred, in bytes.
         blocks: of VGG-19; four end at relu4_1, five at relu5_1.
     """
 
@@ -35,29 +37,33 @@ class Preset:
     sources: tuple[HubFile, ...]
     licence: str
     origin: str
+    size: int
     blocks: int = 4
 
-    def fetch(self) -> Found:
+    def fetch(self, progress: Progress = ignore_progress) -> Found:
         """Its tensors from the Hub: of a .safetensors file only those that are needed, any other file whole.
+
+        Args:
+            progress: called with the share that is transferred.
 
         Raises:
             HubError: no source has them.
         """
         for source in self.sources[:-1]:
             try:
-                return self._fetch(source)
+                return self._fetch(source, progress)
             except HubError as error:
                 _log.warning("%s Trying the mirror.", error)
-        return self._fetch(self.sources[-1])
+        return self._fetch(self.sources[-1], progress)
 
-    def _fetch(self, source: HubFile) -> Found:
+    def _fetch(self, source: HubFile, progress: Progress) -> Found:
         if source.filename.endswith(".safetensors"):
             layout = next(layout for layout in LAYOUTS if layout.name == "torchvision's VGG-19")
             modules = layout.convolutions[: 9 if self.blocks == 4 else 13]
-            tensors = read_tensors(source, [f"{module}.{part}" for module in modules for part in ("weight", "bias")])
-            return _only(source, tensors)
+            names = [f"{module}.{part}" for module in modules for part in ("weight", "bias")]
+            return _only(source, read_tensors(source, names, progress))
         with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=".download-") as folder:
-            return _only(source, read_checkpoint(download(source, Path(folder))))
+            return _only(source, read_checkpoint(download(source, Path(folder), progress)))
 
 
 def _only(source: HubFile, tensors: dict[str, Tensor]) -> Found:
@@ -84,18 +90,21 @@ _NORMALISED = Preset(
     ),
     "MIT (AdaIN-style); VGG-19 itself CC-BY-4.0",
     "Oxford VGG's VGG-19, normalised by X. Huang for AdaIN",
+    80_102_481,
 )
 _TORCHVISION = Preset(
     VGG19_TORCHVISION,
     (HubFile("timm/vgg19.tv_in1k", "model.safetensors", "128d4708565b3a414bcbb9bbad440b2fe37b9f18"),),
     "BSD-3-Clause",
     "torchvision's VGG-19, trained on ImageNet",
+    14_024_704,
 )
 
 PRESETS = {
-    f"{preset.space}{suffix}": replace(preset, blocks=blocks)
-    for preset in (_NORMALISED, _TORCHVISION)
-    for suffix, blocks in (("", 4), ("-relu5_1", 5))
+    VGG19_NORMALISED: _NORMALISED,
+    f"{VGG19_NORMALISED}-relu5_1": replace(_NORMALISED, blocks=5),
+    VGG19_TORCHVISION: _TORCHVISION,
+    f"{VGG19_TORCHVISION}-relu5_1": replace(_TORCHVISION, size=51_781_376, blocks=5),
 }
 """By the names that models are called by. All that end in ``-relu5_1`` go further, for Gatys."""
 
@@ -106,5 +115,6 @@ def hub_presets() -> list[str]:
 
 
 def describe_preset(name: str) -> str:
-    """From where a preset would be downloaded, for people to see before it happens."""
-    return " or ".join(map(str, PRESETS[name].sources))
+    """From where a preset would be downloaded, and how much, for people to see before it happens."""
+    preset = PRESETS[name]
+    return f"{' or '.join(map(str, preset.sources))} ({preset.size / 1e6:.0f} MB)"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,7 @@ from .encoder import Encoder
 from .files import FORMAT, MAX_BYTES, WeightsError, write_atomically
 from .hub import SCHEME, HubError, HubFile, cache_folder, download, hash_of
 from .presets import PRESETS, VGG19_NORMALISED, VGG19_TORCHVISION
+from .progress import Progress, ignore_progress
 from .skips import Skips
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -40,6 +42,8 @@ _WELL_KNOWN = {"a9c20179": VGG19_NORMALISED}
 _TORCHVISION_FILE = "dcbb9e9d"
 _HASHED_SPACE = re.compile(r".+-([0-9a-f]{8})")
 _MAX_WIDTH = 4096
+
+_log = logging.getLogger(__name__)
 
 Network = TypeVar("Network", Encoder, Decoder)
 
@@ -214,21 +218,28 @@ def training_summary(info: Mapping[str, str]) -> dict[str, object]:
     return json.loads(info.get("training", "{}"))
 
 
-def load_model(model: str | os.PathLike[str] = "lite", decoder: str | os.PathLike[str] | None = None) -> Weights:
+def load_model(
+    model: str | os.PathLike[str] = "lite",
+    decoder: str | os.PathLike[str] | None = None,
+    folders: Iterable[Path] = (),
+    progress: Progress = ignore_progress,
+) -> Weights:
     """An encoder and a decoder that fit together.
 
     Args:
         model: the name of an embedded model, a .safetensors file, or a folder that holds an encoder and a decoder. A
             decoder alone brings the encoder of its space.
         decoder: another decoder for the model's encoder: a name or a file.
+        folders: where to look for the encoder of a decoder alone, besides the folder that this is in.
+        progress: called with the share of each download that is done.
 
     Raises:
         WeightsError: something is not found, or the spaces differ.
     """
-    path = resolve(model)
+    path = resolve(model, progress)
     weights = _load_folder(path) if path.is_dir() else load_weights(path)
     if decoder is not None:
-        other = load_weights(resolve(decoder))
+        other = load_weights(resolve(decoder, progress))
         if other.decoder is None:
             raise WeightsError(f"{other.path} holds no decoder.")
         _check_same_space(weights, other)
@@ -236,7 +247,8 @@ def load_model(model: str | os.PathLike[str] = "lite", decoder: str | os.PathLik
     if weights.decoder is None:
         raise WeightsError(f"{path} holds no decoder; name one for the space {weights.space}.")
     if weights.encoder is None:
-        weights = replace(weights, encoder=find_encoder(weights.space, [path if path.is_dir() else path.parent]))
+        beside = path if path.is_dir() else path.parent
+        weights = replace(weights, encoder=find_encoder(weights.space, [beside, *folders], progress))
     return weights
 
 
@@ -267,24 +279,25 @@ def models_folder() -> Path | None:
     return Path(folder) if folder else None
 
 
-def resolve(name: str | os.PathLike[str]) -> Path:
+def resolve(name: str | os.PathLike[str], progress: Progress = ignore_progress) -> Path:
     """The file or folder of a model.
 
     Args:
         name: a path; or without folder and suffix the name of a file in :func:`models_folder`, of an embedded file or
             of a preset; or an address on the Hub. A preset and an address may need a download.
+        progress: called with the share of a download that is done.
 
     Raises:
         WeightsError: there is no such thing; the message lists the names that exist.
     """
     text = os.fspath(name)
     if text.startswith(SCHEME):
-        return download(HubFile.parse(text))
+        return download(HubFile.parse(text), progress=progress)
     for folder in (models_folder(), EMBEDDED):
         if folder and text in _names(folder):
             return folder / f"{text}.safetensors"
     if text in PRESETS:
-        return fetch_preset(text)
+        return fetch_preset(text, progress)
     path = Path(name)
     if not path.exists():
         own = models_folder()
@@ -300,8 +313,12 @@ def _names(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.safetensors"))
 
 
-def fetch_preset(name: str) -> Path:
+def fetch_preset(name: str, progress: Progress = ignore_progress) -> Path:
     """The file of one of the :data:`~adain_core.presets.PRESETS`; made from the Hub's when it is asked for first.
+
+    Args:
+        name: a key of it.
+        progress: called with the share of a download that is done.
 
     Raises:
         HubError: it cannot be had.
@@ -309,7 +326,7 @@ def fetch_preset(name: str) -> Path:
     preset = PRESETS[name]
     path = cache_folder() / f"{name}.safetensors"
     if not path.exists():
-        encoder, state = preset.fetch().encoder(preset.blocks)
+        encoder, state = preset.fetch(progress).encoder(preset.blocks)
         info = {"license": preset.licence, "origin": f"{preset.origin}; {preset.sources[0]}"}
         weights = Weights(preset.space, build(encoder, state, path), info=info)
         try:
@@ -319,7 +336,7 @@ def fetch_preset(name: str) -> Path:
     return path
 
 
-def find_encoder(space: str, folders: Iterable[Path]) -> Encoder:
+def find_encoder(space: str, folders: Iterable[Path], progress: Progress = ignore_progress) -> Encoder:
     """The encoder of a space among the weights files of some folders, the embedded ones and the presets.
 
     Raises:
@@ -337,8 +354,9 @@ def find_encoder(space: str, folders: Iterable[Path]) -> Encoder:
     beside = f"put the .safetensors file of the encoder of {space} beside the decoder"
     if space not in PRESETS:
         raise WeightsError(f"No encoder of the space {space} was found; {beside}.")
+    _log.info("The encoder of %s is not among the files here; it is one that the Hub has.", space)
     try:
-        path = fetch_preset(space)
+        path = fetch_preset(space, progress)
     except HubError as error:
         raise HubError(f"{error} Or {beside}.") from error
     encoder = load_weights(path).encoder

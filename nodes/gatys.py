@@ -164,7 +164,7 @@ class AdaINGatys(io.ComfyNode):
         settings = _settings(preset, iterations, optimizer, seed)
         settings = replace(settings, style_weight=style_weight * settings.style_weight)
         first = init if start is None else from_image(start, "start")[0][:1]
-        encoder = model.load().encoder
+        encoder = model.load_encoder()
         watch = _Watch(len(contents), iterations)
         results = []
         for picture in contents.split(1):
@@ -211,6 +211,6 @@ class AdaINTextureSynthesis(io.ComfyNode):
         styles = [gatys.Style(picture) for picture in from_image(style, "style")[0].split(1)]
         settings = _settings(preset, iterations, optimizer, seed)
         watch = _Watch(1, iterations)
-        result = gatys.synthesize_texture(model.load().encoder, styles, (height, width), settings, watch)
+        result = gatys.synthesize_texture(model.load_encoder(), styles, (height, width), settings, watch)
         watch.finish(iterations)
         return io.NodeOutput(to_image(result.picture), _chart(result))

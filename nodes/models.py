@@ -13,13 +13,18 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..adain_core.device import DTYPES, resolve_dtype
-from ..adain_core.weights import embedded_models, load_model, resolve
-from .progress import interrupt_between_layers
+from ..adain_core.hub import HubError, HubFile, download
+from ..adain_core.presets import PRESETS
+from ..adain_core.progress import Progress
+from ..adain_core.weights import EMBEDDED, embedded_models, fetch_preset, load_model, load_weights
+from .progress import interrupt_between_layers, progress_bar
 from .types import AdaINModel, Model, Networks
 
 FOLDER = "adain"
 OWN_DECODER = "the model's own"
 PRECISIONS = ["auto", *DTYPES]
+_MOST_LOADED = 4
+_loaded: dict[tuple[object, ...], Model] = {}
 
 
 def register_folder(name: str) -> None:
@@ -34,6 +39,20 @@ def model_names() -> list[str]:
     return [*embedded_models(), *folder_paths.get_filename_list(FOLDER)]
 
 
+def hub_names() -> list[str]:
+    """The encoders that the Hub has, with the repository and the size of the download."""
+    return [
+        f"{name} (Hub: {preset.sources[0].repo_id}, {preset.size / 1e6:.0f} MB)" for name, preset in PRESETS.items()
+    ]
+
+
+def hub_preset(name: str) -> str | None:
+    """The preset of an entry of :func:`hub_names`. What is in brackets may be left out, and may have changed since a
+    workflow was saved."""
+    preset = name.partition(" (Hub: ")[0]
+    return preset if preset in PRESETS else None
+
+
 def model_path(name: str, what: str) -> Path:
     """The file of a name that the loader lists; nothing else is ever opened.
 
@@ -45,7 +64,7 @@ def model_path(name: str, what: str) -> Path:
         ValueError: the name is not listed.
     """
     if name in embedded_models():
-        return resolve(name)
+        return EMBEDDED / f"{name}.safetensors"
     if name not in folder_paths.get_filename_list(FOLDER):
         raise ValueError(
             f"'{what}' is '{name}', which is not there. Expected one of: {', '.join(model_names())}. Files belong into"
@@ -65,11 +84,22 @@ def _digest(path: Path, modified: int, size: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@lru_cache(maxsize=4)
-def _load(name: str, files: tuple[tuple[Path, str], ...], dtype: torch.dtype) -> Model:
-    """A model by the contents of its files: the cache notices a file that was replaced."""
-    weights = load_model(*(path for path, _ in files))
-    networks = Networks(weights.encoder.compute_in(dtype), weights.decoder.to(dtype))
+def _load(name: str, files: list[Path], dtype: torch.dtype, progress: Progress) -> Model:
+    """A model by the contents of its files: a file that was replaced is noticed."""
+    key = (name, *files, *map(file_digest, files), dtype)
+    model = _loaded.pop(key, None) or _read(name, files, dtype, progress)
+    _loaded[key] = model
+    if len(_loaded) > _MOST_LOADED:
+        del _loaded[next(iter(_loaded))]
+    return model
+
+
+def _read(name: str, files: list[Path], dtype: torch.dtype, progress: Progress) -> Model:
+    weights = load_weights(files[0])
+    if len(files) > 1 or weights.decoder:
+        weights = load_model(*files, folders=map(Path, folder_paths.get_folder_paths(FOLDER)), progress=progress)
+    decoder = weights.decoder and weights.decoder.to(dtype)
+    networks = Networks(weights.encoder.compute_in(dtype), decoder)
     interrupt_between_layers(networks)
     patcher = ModelPatcher(networks, model_management.get_torch_device(), model_management.unet_offload_device())
     return Model(name, weights.space, dtype, patcher)
@@ -83,11 +113,12 @@ def _dtype(precision: str) -> torch.dtype:
     return resolve_dtype(precision, device)
 
 
-def _files(model: str, decoder: str) -> tuple[tuple[Path, str], ...]:
-    paths = [model_path(model, "model")]
-    if decoder != OWN_DECODER:
-        paths.append(model_path(decoder, "decoder"))
-    return tuple((path, file_digest(path)) for path in paths)
+def _model_file(model: str, hub_address: str, progress: Progress) -> Path:
+    """The file of what the user chose, downloaded if it has to be."""
+    if hub_address:
+        return download(HubFile.parse(hub_address), progress=progress)
+    preset = hub_preset(model)
+    return fetch_preset(preset, progress) if preset else model_path(model, "model")
 
 
 class AdaINModelLoader(io.ComfyNode):
@@ -100,14 +131,15 @@ class AdaINModelLoader(io.ComfyNode):
             node_id="AdaINModelLoader",
             display_name="Load AdaIN Model",
             category="AdaIN",
-            description="Loads an encoder and a decoder for style transfer: an embedded model or a .safetensors file in"
-            " models/adain.",
+            description="Loads an encoder and a decoder for style transfer: an embedded model, a .safetensors file in"
+            " models/adain, or one from the Hugging Face Hub.",
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=names,
-                    tooltip="An embedded model (works offline), or a .safetensors file in ComfyUI's models/adain"
-                    " folder. A file with a decoder alone finds its encoder beside it. Press R after adding files.",
+                    options=[*names, *hub_names()],
+                    tooltip="An embedded model (works offline), a .safetensors file in ComfyUI's models/adain folder,"
+                    " or an encoder that is downloaded from the named repository of the Hub when it is first used. A"
+                    " file with a decoder alone finds its encoder beside it or on the Hub. Press R after adding files.",
                 ),
                 io.Combo.Input(
                     "decoder",
@@ -123,6 +155,14 @@ class AdaINModelLoader(io.ComfyNode):
                     tooltip="Number format of the convolutions. auto is bfloat16 where the hardware computes in it"
                     " natively, else float32. Statistics are always in float32.",
                 ),
+                io.String.Input(
+                    "hub_address",
+                    optional=True,
+                    default="",
+                    tooltip="A file on the Hugging Face Hub to use in place of 'model', as"
+                    " hf://owner/repository/file.safetensors@revision; downloaded when it is first used. Leave it empty"
+                    " for none. ADAIN_OFFLINE=1 in the environment forbids all downloads.",
+                ),
             ],
             outputs=[
                 AdaINModel.Output(display_name="model", tooltip="Encoder and decoder, for the other AdaIN nodes.")
@@ -133,16 +173,29 @@ class AdaINModelLoader(io.ComfyNode):
     def validate_inputs(cls, model: str | None = None, decoder: str | None = None) -> bool | str:
         try:
             for name, what in ((model, "model"), (decoder, "decoder")):
-                if name not in (None, OWN_DECODER):
+                if name not in (None, OWN_DECODER) and not (what == "model" and hub_preset(name)):
                     model_path(name, what)
         except ValueError as error:
             return str(error)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, model: str, decoder: str, **_: object) -> list[str]:
-        return [digest for _, digest in _files(model, decoder)]
+    def fingerprint_inputs(cls, model: str, decoder: str, hub_address: str | None = None, **_: object) -> list[str]:
+        # Asking the Hub has no place here: what it has under one name counts as the same until ComfyUI starts anew.
+        chosen = (hub_address or "").strip() or hub_preset(model) or file_digest(model_path(model, "model"))
+        return [chosen] if decoder == OWN_DECODER else [chosen, file_digest(model_path(decoder, "decoder"))]
 
     @classmethod
-    def execute(cls, model: str, decoder: str, precision: str) -> io.NodeOutput:
-        return io.NodeOutput(_load(model, _files(model, decoder), _dtype(precision)))
+    def execute(cls, model: str, decoder: str, precision: str, hub_address: str = "") -> io.NodeOutput:
+        hub_address = hub_address.strip()
+        progress = progress_bar()
+        try:
+            files = [_model_file(model, hub_address, progress)]
+            if decoder != OWN_DECODER:
+                files.append(model_path(decoder, "decoder"))
+            loaded = _load(hub_address or hub_preset(model) or model, files, _dtype(precision), progress)
+        except HubError as error:
+            folder = folder_paths.get_folder_paths(FOLDER)[0]
+            raise HubError(f"{error} Files that you download by hand belong into {folder}.") from error
+        progress(1.0)
+        return io.NodeOutput(loaded)

@@ -8,11 +8,12 @@ from torch import Tensor
 from ..adain_core.color import match_color
 from ..adain_core.detail import restore_detail, shrink
 from ..adain_core.images import scale_short_side
+from ..adain_core.low_memory import stylize_by_thumbnail
 from ..adain_core.stats import StyleStats
 from ..adain_core.tiling import TileSize
 from ..adain_core.transfer import DETAILS
 from .color import preserve_color
-from .images import from_image, to_image
+from .images import from_image, from_mask, to_image
 from .inputs import EACH, OFF, alpha_input, batch_input, keep_colors_input, style_scale_input, transform_input
 from .progress import progress_bar, section
 from .steps import blend, compute_style_stats, decode, encode
@@ -66,6 +67,18 @@ class AdaINStylize(io.ComfyNode):
                     " whole. The result is the same.",
                 ),
                 io.Mask.Input("mask", optional=True, tooltip="Stylise where the mask is white; the rest stays."),
+                io.Mask.Input(
+                    "style_mask",
+                    optional=True,
+                    tooltip="Measure the style only where this mask is white. Soft edges count in part.",
+                ),
+                io.Boolean.Input(
+                    "low_memory",
+                    optional=True,
+                    default=False,
+                    tooltip="For pictures so large that even tiles do not fit: the content is measured on a thumbnail,"
+                    " so memory grows with the tile alone. The result is approximate; for adain and instance-norm.",
+                ),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The stylised picture.")],
         )
@@ -85,6 +98,8 @@ class AdaINStylize(io.ComfyNode):
         batch: str,
         tile: str,
         mask: Tensor | None = None,
+        style_mask: Tensor | None = None,
+        low_memory: bool = False,
     ) -> io.NodeOutput:
         progress = progress_bar()
         tiles: TileSize = int(tile) if tile.isdecimal() else tile
@@ -95,14 +110,24 @@ class AdaINStylize(io.ComfyNode):
         work = shrink(rgb, work_size or None)
         measured = []
         pictures = _recolored(style, work, keep_colors, batch)
+        style_mask = from_mask(style_mask, "style_mask", "style", len(style))
         for i, picture in enumerate(pictures):
             part = section(progress, 0.3 * i / len(pictures), 0.3 * (i + 1) / len(pictures))
             detail = DETAILS.get(transform, ())
-            measured.append(compute_style_stats(model, picture, "style", part, batch, style_scale, detail, tile=tiles))
+            measured.append(
+                compute_style_stats(model, picture, "style", part, batch, style_scale, detail, style_mask, tiles)
+            )
         stats = StyleStats.stack(measured)
-        features = encode(model, to_image(work), "content", section(progress, 0.3, 0.6), tiles)
-        image = decode(model, blend(features, stats, alpha, transform, mask), section(progress, 0.6, 1.0), tiles)
-        result = restore_detail(from_image(image, "content")[0], work, rgb)
+        count = stats.count if len(work) == 1 else len(work)
+        mask = from_mask(mask, "mask", "content", count)
+        if low_memory:
+            contents, rest = work.expand(count, -1, -1, -1), section(progress, 0.3, 1.0)
+            result = stylize_by_thumbnail(model.load(), contents, [(mask, stats)], alpha, transform, tiles, rest)
+        else:
+            features = encode(model, to_image(work), "content", section(progress, 0.3, 0.6), tiles)
+            image = decode(model, blend(features, stats, alpha, transform, mask), section(progress, 0.6, 1.0), tiles)
+            result, _ = from_image(image, "content")
+        result = restore_detail(result, work, rgb)
         if keep_colors == "luminance":
             return io.NodeOutput(preserve_color(to_image(rgb), to_image(result, transparency), keep_colors))
         return io.NodeOutput(to_image(result, transparency))

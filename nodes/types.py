@@ -21,9 +21,9 @@ AdaINStyle = io.Custom("ADAIN_STYLE")
 
 
 class Networks(nn.Module):
-    """Encoder and decoder as the one module that ComfyUI moves between devices."""
+    """Encoder and decoder, or an encoder alone, as the one module that ComfyUI moves between devices."""
 
-    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+    def __init__(self, encoder: Encoder, decoder: Decoder | None) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
@@ -46,10 +46,23 @@ class Model:
     patcher: ModelPatcher
 
     def load(self) -> StyleTransfer:
-        """The pipeline, on the device where ComfyUI wants it, after other models have made room."""
+        """The pipeline, on the device where ComfyUI wants it, after other models have made room.
+
+        Raises:
+            ValueError: there is no decoder.
+        """
+        decoder = self.patcher.model.decoder
+        if decoder is None:
+            raise ValueError(
+                f"'model' is {self.name}, an encoder alone; choose a 'decoder' for its space {self.space} in Load AdaIN"
+                " Model. Without one it serves Gatys Style Transfer and Texture Synthesis."
+            )
+        return StyleTransfer(self.load_encoder(), decoder, self.space, self.patcher.load_device, self.dtype)
+
+    def load_encoder(self) -> Encoder:
+        """The encoder alone, which needs no decoder, on the device where ComfyUI wants it."""
         load_models_gpu([self.patcher], force_full_load=True)
-        networks = self.patcher.model
-        return StyleTransfer(networks.encoder, networks.decoder, self.space, self.patcher.load_device, self.dtype)
+        return self.patcher.model.encoder.to(self.patcher.load_device, memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)

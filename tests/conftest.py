@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 
 from adain_core.pipeline import StyleTransfer
 from tests.helpers import ROOT, SHARED, tiny_model
+from tests.hub_server import Hub, serve
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +37,25 @@ def reference() -> Path:
 @pytest.fixture
 def model() -> StyleTransfer:
     return tiny_model()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hub that huggingface_hub talks to, with an empty cache."""
+    hub = Hub()
+    server = serve(hub)
+    constants = huggingface_hub.constants
+    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    # Before version 1 huggingface_hub's modules had copies of the constants.
+    for module in (constants, huggingface_hub.file_download):
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache" / "hub"))
+    monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "cache" / "assets"))
+    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 1)
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
+    for name in ("ADAIN_OFFLINE", "ADAIN_MODELS", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    yield hub
+    server.shutdown()
+    server.server_close()

@@ -46,3 +46,14 @@ def random_picture(height: int, width: int, seed: int = 0, batch: int = 1) -> Te
     coarse = torch.rand(batch, 3, 6, 6, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
     return (0.9 * smooth + 0.1 * torch.rand(batch, 3, height, width, generator=generator)).clamp(0, 1)
+
+
+def sequential_vgg(widths=TINY_WIDTHS, blocks=5) -> dict[str, torch.Tensor]:
+    """A small network of random weights in the layout of ``vgg_normalised.pth``."""
+    places = (2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42)[: 9 if blocks == 4 else 13]
+    deepest = widths[3]
+    outs = [*[widths[0]] * 2, *[widths[1]] * 2, *[widths[2]] * 4, *[deepest] * 5]
+    state = {"0.weight": torch.rand(3, 3, 1, 1), "0.bias": torch.rand(3)}
+    for place, out, channels in zip(places, outs, [3, *outs], strict=False):
+        state |= {f"{place}.weight": torch.randn(out, channels, 3, 3) / 10, f"{place}.bias": torch.randn(out)}
+    return state

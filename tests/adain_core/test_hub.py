@@ -23,34 +23,12 @@ from adain_core.encoder import Encoder
 from adain_core.hub import REPOSITORY, HubError, HubFile, download, read_tensors
 from adain_core.presets import PRESETS
 from adain_core.weights import Weights, WeightsError, find_encoder, load_model, load_weights, resolve, save_weights
-from tests.helpers import ROOT, TINY_WIDTHS
-from tests.hub_server import Hub, serve
+from tests.helpers import ROOT, TINY_WIDTHS, sequential_vgg
+from tests.hub_server import Hub
 
 ADDRESS = "hf://someone/styles/models/tiny.safetensors"
 VGG_SHAPES = [64, 64, 128, 128, *[256] * 4, *[512] * 8]
 VGG_PLACES = [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """A Hub that huggingface_hub talks to, with an empty cache."""
-    hub = Hub()
-    server = serve(hub)
-    constants = huggingface_hub.constants
-    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-    template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    # Before version 1 huggingface_hub's modules had copies of the constants.
-    for module in (constants, huggingface_hub.file_download):
-        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache" / "hub"))
-    monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "cache" / "assets"))
-    monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 1)
-    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
-    for name in ("ADAIN_OFFLINE", "ADAIN_MODELS", "HF_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    yield hub
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture
@@ -94,6 +72,20 @@ def test_a_download_is_announced_with_its_address_and_size(served, model, caplog
     download(HubFile.parse(ADDRESS))
     assert f"{ADDRESS}@main" in caplog.text and served.endpoint in caplog.text
     assert f"{len(model) / 1e6:.1f} MB" in caplog.text and "ADAIN_OFFLINE" in caplog.text
+
+
+def test_a_download_reports_its_progress_and_is_ended_by_it(served, model, tmp_path):
+    shares = []
+    load_model(ADDRESS, progress=shares.append)
+    assert shares == sorted(shares) and shares[-1] == 1
+
+    def stop(share: float) -> None:
+        raise StopAsyncIteration
+
+    served.add("another/place/tiny.safetensors", model, tmp_path)
+    with pytest.raises(StopAsyncIteration):
+        load_model("hf://another/place/tiny.safetensors", progress=stop)
+    assert HubFile.parse("hf://another/place/tiny.safetensors").cached() is None
 
 
 def test_the_projects_own_repository_needs_no_name():
@@ -301,7 +293,8 @@ def test_of_torchvisions_vgg_only_the_layers_in_use_are_transferred(hub, vgg, na
     serve_vgg(hub, vgg)
     assert vgg.stat().st_size == pytest.approx(574_700_000, rel=1e-3)
     kept = resolve(name)
-    assert 0 < hub.served < share * vgg.stat().st_size
+    assert hub.served < share * vgg.stat().st_size
+    assert hub.served == pytest.approx(PRESETS[name].size, rel=0.02)
     assert kept.stat().st_size < share * vgg.stat().st_size
     count = len(hub.requests)
     encoder = find_encoder("vgg19-torchvision", [kept.parent])
@@ -332,16 +325,6 @@ def test_another_file_in_vggs_place_is_refused(hub, content, tmp_path):
     with pytest.raises(HubError, match=r"hf://timm/vgg19\.tv_in1k/model\.safetensors"):
         resolve("vgg19-torchvision")
     assert list((tmp_path / "cache").rglob("*.safetensors")) == []
-
-
-def sequential_vgg(widths=TINY_WIDTHS, blocks=5) -> dict[str, torch.Tensor]:
-    places = (2, 5, 9, 12, 16, 19, 22, 25, 29, 32, 35, 38, 42)[: 9 if blocks == 4 else 13]
-    deepest = widths[3]
-    outs = [*[widths[0]] * 2, *[widths[1]] * 2, *[widths[2]] * 4, *[deepest] * 5]
-    state = {"0.weight": torch.rand(3, 3, 1, 1), "0.bias": torch.rand(3)}
-    for place, out, channels in zip(places, outs, [3, *outs], strict=False):
-        state |= {f"{place}.weight": torch.randn(out, channels, 3, 3) / 10, f"{place}.bias": torch.randn(out)}
-    return state
 
 
 @pytest.fixture

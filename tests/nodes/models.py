@@ -34,9 +34,10 @@ def save_model(name: str, space: str = "tiny", skips: str = "plain", parts: str 
     return name
 
 
-def load(comfy: Any, name: str, decoder: str = OWN_DECODER, precision: str = "float32") -> Any:
+def load(comfy: Any, name: str, decoder: str = OWN_DECODER, precision: str = "float32", hub_address: str = "") -> Any:
     """What Load AdaIN Model gives."""
-    return comfy.call("AdaINModelLoader", model=name, decoder=decoder, precision=precision)[0]
+    inputs = {"model": name, "decoder": decoder, "precision": precision, "hub_address": hub_address}
+    return comfy.call("AdaINModelLoader", **inputs)[0]
 
 
 def image(height: int = 40, width: int = 56, seed: int = 0, batch: int = 1, channels: int = 3) -> Tensor:

@@ -25,7 +25,7 @@ def stylize(comfy, model, content, style, **options):
 def test_the_chain_gives_bit_for_bit_what_stylize_gives(comfy, skips, channels):
     model = load(comfy, save_model("m.safetensors", skips=skips))
     content, style, mask = image(50, 71, channels=channels), image(64, 40, seed=1), torch.rand(1, 50, 71)
-    options = {"alpha": 0.7, "style_scale": 1.5, "mask": mask}
+    options = {"alpha": 0.7, "style_scale": 1.5, "mask": mask, "style_mask": torch.rand(1, 32, 20)}
     result = stylize(comfy, model, content, style, **options)
     assert result.shape == content.shape and result.dtype == torch.float32 and result.is_contiguous()
     assert torch.equal(result, chain(comfy, model, content, style, **options))
@@ -66,7 +66,9 @@ def test_stylize_gives_the_style_the_contents_colours_before_the_transfer(comfy,
         torch.testing.assert_close(result[i : i + 1], stylize(comfy, tiny, contents[i : i + 1], recoloured))
 
 
-@pytest.mark.parametrize("options", [{}, {"keep_colors": "covariance"}, {"work_size": 24, "tile": "256"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"keep_colors": "covariance"}, {"work_size": 24, "tile": "256"}, {"low_memory": True}]
+)
 def test_the_nodes_give_what_the_library_gives(comfy, tmp_path, options):
     name = save_model("m.safetensors")
     weights = load_model(tmp_path / "models" / "adain" / name)
@@ -93,6 +95,15 @@ def test_each_content_with_its_own_style(comfy, tiny):
         torch.testing.assert_close(result[i : i + 1], alone)
 
 
+def test_low_memory_gives_one_content_each_of_several_styles(comfy, tiny):
+    content, styles = image(channels=4), image(seed=1, batch=3)
+    result = stylize(comfy, tiny, content, styles, batch="each", low_memory=True)
+    assert result.shape == (3, 40, 56, 4)
+    for i in range(3):
+        alone = stylize(comfy, tiny, content, styles[i : i + 1], low_memory=True)
+        torch.testing.assert_close(result[i : i + 1], alone)
+
+
 @pytest.mark.parametrize("skips", ["plain", "concat-both"])
 def test_one_content_with_several_styles(comfy, skips):
     model = load(comfy, save_model("m.safetensors", skips=skips))
@@ -113,6 +124,10 @@ def test_counts_that_do_not_fit_are_both_named(comfy, tiny):
         stylize(comfy, tiny, image(batch=3), image(seed=1, batch=2), batch="each")
     with pytest.raises(ValueError, match="'mask' is a batch of 2, but 'features' of 3"):
         chain(comfy, tiny, image(batch=3), image(seed=1), mask=torch.rand(2, 40, 56))
+    with pytest.raises(ValueError, match="'mask' is a batch of 2, but 'content' of 3"):
+        stylize(comfy, tiny, image(batch=3), image(seed=1), mask=torch.rand(2, 40, 56))
+    with pytest.raises(ValueError, match="'style_mask' is a batch of 3, but 'style' of 1"):
+        stylize(comfy, tiny, image(), image(seed=1), style_mask=torch.rand(3, 40, 56))
     with pytest.raises(ValueError, match="'mask' is a batch of 3, but 'image' of 1"):
         chain(comfy, tiny, image(), image(seed=1), style_mask=torch.rand(3, 40, 56))
 
@@ -212,7 +227,8 @@ def test_every_bar_reaches_its_end(comfy, tiny):
 
     chain(comfy, tiny, image(batch=2), image(seed=1))
     stylize(comfy, tiny, image(), image(seed=1))
-    assert len(utils.bars) == 4 and all(bar.current == bar.total for bar in utils.bars)
+    stylize(comfy, tiny, image(), image(seed=1), low_memory=True)
+    assert len(utils.bars) == 6 and all(bar.current == bar.total for bar in utils.bars)
 
 
 def test_stop_ends_a_node_between_two_layers_and_leaves_nothing_broken(comfy, tiny):
