@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..adain_core import gatys
 from ..adain_core.curve import loss_chart
-from ..adain_core.images import Picture, scale_short_side, to_pil
-from .images import from_image, to_image
+from ..adain_core.images import Picture, to_pil
+from .images import from_image, from_image_at, to_image
 from .types import AdaINModel, Model
 
 _INITS = ["content", "noise"]
@@ -61,6 +61,10 @@ def _outputs() -> list[io.Output]:
         io.Image.Output(display_name="image", tooltip="The picture with the lowest loss."),
         io.Image.Output(display_name="loss_curve", tooltip="The loss and its parts over the iterations."),
     ]
+
+
+def _styles(style: Tensor) -> list[gatys.Style]:
+    return [gatys.Style(picture) for picture in from_image(style, "style")[0].split(1)]
 
 
 def _settings(preset: str, iterations: int, optimizer: str, seed: int) -> gatys.Settings:
@@ -157,10 +161,8 @@ class AdaINGatys(io.ComfyNode):
         seed: int,
         start: Tensor | None = None,
     ) -> io.NodeOutput:
-        contents, alpha = from_image(content, "content")
-        contents = scale_short_side(contents, size) if size else contents
-        alpha = scale_short_side(alpha, size) if size and alpha is not None else alpha
-        styles = [gatys.Style(picture) for picture in from_image(style, "style")[0].split(1)]
+        contents, alpha = from_image_at(content, "content", size)
+        styles = _styles(style)
         settings = _settings(preset, iterations, optimizer, seed)
         settings = replace(settings, style_weight=style_weight * settings.style_weight)
         first = init if start is None else from_image(start, "start")[0][:1]
@@ -208,7 +210,7 @@ class AdaINTextureSynthesis(io.ComfyNode):
         optimizer: str,
         seed: int,
     ) -> io.NodeOutput:
-        styles = [gatys.Style(picture) for picture in from_image(style, "style")[0].split(1)]
+        styles = _styles(style)
         settings = _settings(preset, iterations, optimizer, seed)
         watch = _Watch(1, iterations)
         result = gatys.synthesize_texture(model.load_encoder(), styles, (height, width), settings, watch)

@@ -6,6 +6,8 @@ import torch
 from comfy.model_management import intermediate_device
 from torch import Tensor
 
+from ..adain_core.images import scale_short_side
+
 _NO_MASK = (64, 64)
 
 
@@ -27,6 +29,14 @@ def from_image(image: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
     if image.shape[-1] == 1:
         return channels.expand(-1, 3, -1, -1), None
     return channels[:, :3], channels[:, 3:] if image.shape[-1] == 4 else None
+
+
+def from_image_at(image: Tensor, name: str, short_side: int) -> tuple[Tensor, Tensor | None]:
+    """As :func:`from_image`, scaled to a short side in pixels; 0 keeps the size."""
+    rgb, alpha = from_image(image, name)
+    if not short_side:
+        return rgb, alpha
+    return scale_short_side(rgb, short_side), None if alpha is None else scale_short_side(alpha, short_side)
 
 
 def to_image(rgb: Tensor, alpha: Tensor | None = None) -> Tensor:

@@ -7,13 +7,12 @@ from torch import Tensor
 
 from ..adain_core.color import match_color
 from ..adain_core.detail import restore_detail, shrink
-from ..adain_core.images import scale_short_side
 from ..adain_core.low_memory import stylize_by_thumbnail
 from ..adain_core.stats import StyleStats
 from ..adain_core.tiling import TileSize
 from ..adain_core.transfer import DETAILS
 from .color import preserve_color
-from .images import from_image, from_mask, to_image
+from .images import from_image, from_image_at, from_mask, to_image
 from .inputs import EACH, OFF, alpha_input, batch_input, keep_colors_input, style_scale_input, transform_input
 from .progress import progress_bar, section
 from .steps import blend, compute_style_stats, decode, encode
@@ -103,10 +102,7 @@ class AdaINStylize(io.ComfyNode):
     ) -> io.NodeOutput:
         progress = progress_bar()
         tiles: TileSize = int(tile) if tile.isdecimal() else tile
-        rgb, transparency = from_image(content, "content")
-        if size:
-            rgb = scale_short_side(rgb, size)
-            transparency = None if transparency is None else scale_short_side(transparency, size)
+        rgb, transparency = from_image_at(content, "content", size)
         work = shrink(rgb, work_size or None)
         measured = []
         pictures = _recolored(style, work, keep_colors, batch)
