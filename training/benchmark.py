@@ -3,7 +3,12 @@
     python -m training.benchmark [--sizes 256 512 1024 2048] [--widths 32,64,112,192 64,128,256,512]
 
 The weights are random, which costs the same as trained ones. Content and style are squares of the same size; times are
-medians over the repeats, in milliseconds, MiB is the peak beyond the weights.
+medians over the repeats, in milliseconds; MiB is the peak beyond the weights.
+
+    python -m training.benchmark --large
+
+stylises pictures too large for most memories, once each and in a process of its own, in tiles, and smaller ones both in
+tiles and as a whole. The style is a square of 512 pixels.
 """
 
 from __future__ import annotations
@@ -12,6 +17,8 @@ import argparse
 import statistics
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import torch
 
@@ -20,13 +27,26 @@ from adain_core.device import resolve_device, resolve_dtype
 from adain_core.encoder import VGG19_WIDTHS, Encoder
 from adain_core.pipeline import StyleTransfer
 from adain_core.skips import Skips
+from adain_core.tiling import TileSize
 
 from .command import run_command
 from .networks import initialise
 from .recipe import load_recipe
-from .resources import peak_mebibytes, timed
+from .resources import peak_mebibytes, peak_resident_mebibytes, timed
 
 STEPS = ("encode", "style", "blend", "decode")
+LITE_WIDTHS = load_recipe("lite", []).widths
+LARGE: list[tuple[tuple[int, ...], int, TileSize]] = [
+    (LITE_WIDTHS, 2048, "off"),
+    (LITE_WIDTHS, 2048, "auto"),
+    (LITE_WIDTHS, 6000, "auto"),
+    (LITE_WIDTHS, 8192, "auto"),
+    (VGG19_WIDTHS, 2048, "off"),
+    (VGG19_WIDTHS, 2048, "auto"),
+    (VGG19_WIDTHS, 4096, "auto"),
+]
+"""Widths, side in pixels and tiles of the large cases."""
+_STYLE_SIDE = 512
 
 
 def widths(text: str) -> tuple[int, ...]:
@@ -41,8 +61,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="training.benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--large", action="store_true", help="large pictures; sizes, widths and repeats are set")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024, 2048], help="sides in pixels")
-    parser.add_argument("--widths", type=widths, nargs="+", default=[load_recipe("lite", []).widths, VGG19_WIDTHS])
+    parser.add_argument("--widths", type=widths, nargs="+", default=[LITE_WIDTHS, VGG19_WIDTHS])
     parser.add_argument("--decoder", default="plain", help="plain, add-content, concat-both, ... (default: plain)")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="auto")
@@ -74,10 +95,32 @@ def measure_size(model: StyleTransfer, size: int, repeats: int) -> tuple[dict[st
     return {step: statistics.median(values) for step, values in seconds.items()}, peak
 
 
+def measure_large(args: argparse.Namespace, channels: Sequence[int], size: int, tile: TileSize) -> list[float]:
+    """Seconds, peak MiB beyond weights, content and result, and peak MiB of the whole process."""
+    device = resolve_device(args.device)
+    model = random_model(channels, args.decoder, device, resolve_dtype(args.dtype, device))
+    content, style = (torch.rand(1, 3, side, side, device=device) for side in (size, _STYLE_SIDE))
+    seconds: list[float] = []
+    peak = peak_mebibytes(device, lambda: seconds.append(timed(device, lambda: model(content, style, tile=tile))[1]))
+    return [*seconds, peak - content.nbytes / 2**20, peak_resident_mebibytes()]
+
+
+def benchmark_large(args: argparse.Namespace) -> None:
+    print("| widths | size | tile | seconds | MiB beyond the pictures | MiB in all |")
+    print("| --- " * 6 + "|")
+    for channels, size, tile in LARGE:
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            seconds, beyond, in_all = process.submit(measure_large, args, channels, size, tile).result()
+        name = ",".join(map(str, channels))
+        print(f"| {name} | {size} | {tile} | {seconds:.1f} | {beyond:.0f} | {in_all:.0f} |", flush=True)
+
+
 def benchmark(args: argparse.Namespace) -> None:
     device = resolve_device(args.device)
     dtype = resolve_dtype(args.dtype, device)
-    print(f"{args.decoder} decoder, {dtype}, {device}, {torch.get_num_threads()} threads, {args.repeats} repeats, ms\n")
+    print(f"{args.decoder} decoder, {dtype}, {device}, {torch.get_num_threads()} threads\n")
+    if args.large:
+        return benchmark_large(args)
     print(f"| widths | size | {' | '.join(STEPS)} | all | MiB |")
     print("| --- " * (len(STEPS) + 4) + "|")
     for channels in args.widths:

@@ -49,6 +49,12 @@ def peak_mebibytes(device: torch.device, work: Callable[[], object]) -> float:
     return (_resident_bytes("VmHWM") - before) / 2**20
 
 
+def peak_resident_mebibytes() -> float:
+    """The most memory that this process held at a time, since the last :func:`peak_mebibytes` began; NaN where there is
+    no Linux."""
+    return _resident_bytes("VmHWM") / 2**20 if _STATUS.exists() else math.nan
+
+
 def _synchronize(device: torch.device) -> None:
     if device.type != "cpu":
         torch.accelerator.synchronize(device)

@@ -124,6 +124,19 @@ def test_the_benchmark_prints_a_line_for_each_width_and_size(capsys: pytest.Capt
         assert total > 0
 
 
+def test_large_pictures_have_processes_of_their_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "LARGE", [((8, 8, 8, 8), 600, "off"), ((8, 8, 8, 8), 600, 64)])
+    assert benchmark.main(["--large", "--device", "cpu", "--dtype", "float32"]) == 0
+    lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if "8,8,8 " in line]
+    assert [line[2].strip() for line in lines] == ["off", "64"]
+    seconds, beyond, in_all = zip(*([float(cell) for cell in line[3:]] for line in lines), strict=True)
+    assert min(seconds) > 0
+    assert beyond[0] > beyond[1] > 0
+    assert all(total > part for total, part in zip(in_all, beyond, strict=True))
+
+
 @pytest.mark.parametrize(("name", "figure"), [("grid", "grid.png"), ("gatys", "gatys.png")])
 def test_figures_of_one_run(name: str, figure: str, data: Path, run: Path, tmp_path: Path) -> None:
     options = ["--runs", str(run.parent), "--out", str(tmp_path / "figures"), "--rows", "2", "--iterations", "3"]
