@@ -199,12 +199,8 @@ class _Conversion:
 def _to_tensor(frame: av.VideoFrame) -> Tensor:
     """A frame upright as [1, 3, H, W] in 0..1."""
     pixels = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)[None]
-    return torch.rot90(pixels, round(_rotation(frame) / 90), (2, 3)).float() / 255
-
-
-def _rotation(frame: av.VideoFrame) -> float:
-    """Degrees counterclockwise by which a player turns the frame."""
-    return frame.rotation
+    # Degrees counterclockwise by which a player turns the frame.
+    return torch.rot90(pixels, round(frame.rotation / 90), (2, 3)).float() / 255
 
 
 def _to_frame(picture: Tensor) -> av.VideoFrame:

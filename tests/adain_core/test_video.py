@@ -1,3 +1,4 @@
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -66,11 +67,23 @@ def test_results_may_come_in_batches_and_in_another_size(film, tmp_path):
     assert np.abs(results[0][1][2, 40] - (255 - np.array((40, 120, 200)))).max() < 8
 
 
-def test_rotation_is_applied(film, tmp_path, monkeypatch):
-    monkeypatch.setattr("adain_core.video._rotation", lambda frame: 90)
+def turn(film: Path, cosine: int, sine: int) -> None:
+    """Write into an .mp4 how to turn its pictures clockwise, as phones do: the matrix of its track, in 16.16."""
+    unturned = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    turned = struct.pack(">9i", cosine << 16, sine << 16, 0, -sine << 16, cosine << 16, 0, 0, 0, 1 << 30)
+    content = film.read_bytes()
+    place = content.index(unturned, content.index(b"tkhd"))
+    film.write_bytes(content[:place] + turned + content[place + len(turned) :])
+
+
+@pytest.mark.parametrize(("cosine", "sine", "quarters"), [(0, 1, 1), (-1, 0, 2), (0, -1, 3)])
+def test_rotation_is_applied(film, tmp_path, cosine, sine, quarters):
+    turn(film, cosine, sine)
     convert_film(film, tmp_path / "out.mp4", lambda pictures: pictures)
-    upright, turned = frames(film)[0][1], frames(tmp_path / "out.mp4")[0][1]
-    assert np.abs(np.rot90(upright) - turned).mean() < 4
+    stored, upright = frames(film)[0][1], frames(tmp_path / "out.mp4")[0][1]
+    assert np.abs(np.rot90(stored, -quarters) - upright).mean() < 4
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert next(container.decode(video=0)).rotation == 0
 
 
 def test_an_interrupted_film_plays(film, tmp_path):
