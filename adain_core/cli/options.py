@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor
 from tqdm import tqdm
@@ -18,6 +20,8 @@ from ..pipeline import StyleTransfer
 from ..progress import Progress
 from ..stats import Detail, StyleStats
 from ..transfer import TRANSFORMS
+
+Number = TypeVar("Number", int, float)
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -93,34 +97,26 @@ def tile_size(text: str) -> int | str:
 
 def positive_float(text: str) -> float:
     """An argparse type: a number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
-    return value
+    return _number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
 
 
 def positive_int(text: str) -> int:
     """An argparse type: a whole number from 1."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
-    return value
+    return _number(text, int, lambda value: value >= 1, "a whole number from 1 on")
 
 
 def unit_interval(text: str) -> float:
     """An argparse type: a number from 0 to 1."""
+    return _number(text, float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+
+
+def _number(text: str, kind: Callable[[str], Number], fits: Callable[[Number], bool], expected: str) -> Number:
     try:
-        value = float(text)
+        value = kind(text)
     except ValueError:
-        value = float("nan")
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to 1")
+        value = None
+    if value is None or not fits(value):
+        raise argparse.ArgumentTypeError(f"'{text}' is not {expected}")
     return value
 
 
