@@ -24,12 +24,17 @@ class Decoder(nn.Module):
     Args:
         widths: those of the encoder.
         skips: what joins the decoder from the encoder.
+        style_inside: whether its first convolution holds the one style that it knows, as batch normalisation leaves it;
+            it decodes the content's own features only.
     """
 
-    def __init__(self, widths: Sequence[int] = VGG19_WIDTHS, skips: Skips | None = None) -> None:
+    def __init__(
+        self, widths: Sequence[int] = VGG19_WIDTHS, skips: Skips | None = None, style_inside: bool = False
+    ) -> None:
         super().__init__()
         self.widths = tuple(widths)
         self.skips = skips or Skips()
+        self.style_inside = style_inside
         self.names: list[str] = []
         if self.skips.join == "concat2":
             self._build_report()

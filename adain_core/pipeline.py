@@ -286,6 +286,10 @@ class StyleTransfer:
             raise ValueError(f"alpha is {alpha}; expected a number from 0 (content) to 1 (style).")
         if transform not in TRANSFORMS:
             raise ValueError(f"'{transform}' is no transform; expected {', '.join(TRANSFORMS)}.")
+        if self.decoder.style_inside and alpha > 0:
+            raise ValueError(
+                "This decoder has its one style inside and takes no other (batch normalisation); use alpha 0."
+            )
         count = len(features.content)
         if style.count not in (1, count):
             raise ValueError(

@@ -4,8 +4,8 @@ A model is named by a path, by a name (a file in the folder of ADAIN_MODELS, an 
 everyone knows, from the Hub), or by its address on the Hub, ``hf://owner/repo/file.safetensors@revision``.
 
 Every file is a .safetensors with metadata: the format's version, the kind (encoder, decoder or model), the *space*
-that its features belong to, the widths, the kind of skips, the licence and a summary of the training. Encoders and
-decoders fit together if and only if their spaces are equal.
+that its features belong to, the widths, the kind of skips, whether a decoder has its one style inside, the licence and
+a summary of the training. Encoders and decoders fit together if and only if their spaces are equal.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str
     }
     with torch.device("meta"):
         encoder = Encoder(widths) if "encoder" in states else None
-        decoder = Decoder(widths[:4], skips) if "decoder" in states else None
+        decoder = Decoder(widths[:4], skips, metadata.get("style") == "inside") if "decoder" in states else None
     if encoder:
         build(encoder, states["encoder"], path)
     if decoder:
@@ -205,6 +205,8 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], dtype: torch.dt
     if weights.decoder:
         metadata["decoder"] = str(weights.decoder.skips)
         metadata["skip_strength"] = str(weights.decoder.skips.strength)
+        if weights.decoder.style_inside:
+            metadata["style"] = "inside"
     write_atomically(Path(path), save(tensors, metadata))
 
 

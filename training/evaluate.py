@@ -95,7 +95,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder for the table and the contact sheet")
     parser.add_argument("--pairs", type=int, default=40, help="number of pairs (default: 40)")
     parser.add_argument("--size", type=int, default=512, help="side of the squares in pixels (default: 512)")
-    parser.add_argument("--alpha", type=float, default=1.0, help="strength of the style (default: 1)")
+    parser.add_argument(
+        "--alpha", type=float, default=1.0, help="strength of the style (default: 1); 0 where it is inside"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto", help="of the models: auto, float32, bfloat16, float16")
     return parser.parse_args(argv)
@@ -149,13 +151,13 @@ def score_model(label: str, model: StyleTransfer, pairs: Pairs, alpha: float) ->
     """Measure a model's results; the first few of them come along for the contact sheet."""
     scores, results = Scores(label), []
     for number, pair in enumerate(tqdm(pairs, label, total=len(pairs.numbers), disable=None)):
-        stylise = partial(model, pair.content, pair.style, alpha)
+        stylise = partial(model, pair.content, pair.style, 0.0 if model.decoder.style_inside else alpha)
         if number == 0:  # warms up caches and kernels, too
             scores.mebibytes = peak_mebibytes(model.device, stylise)
         result, seconds = timed(model.device, stylise)
         scores.seconds.append(seconds)
         scores.measures.append(measure(pairs.loss_network, result, pair.content, pair.content_features, pair.stats))
-        if number < len(pairs.contents):
+        if number < len(pairs.contents) and not model.decoder.style_inside:
             scores.psnr.append(psnr(model(pair.content, pair.style, 0.0), pair.content).item())
         if number < SHEET_ROWS:
             results.append(result[0].cpu())

@@ -130,7 +130,7 @@ class Gallery:
         """A result [3, H, W] in the way that the recipe's normalisation needs; None for a style that it never saw."""
         model = self.model(recipe)
         styles = self.args.runs / recipe / "styles"
-        if recipe == "norm-batch":
+        if model.decoder.style_inside:
             return model(content, style, alpha=0.0)[0]
         if recipe == "norm-instance":
             return model(content, StyleStats.load(styles / f"{recipe}.safetensors"))[0]

@@ -55,8 +55,9 @@ class LearnedNormalization(nn.Module):
     def fold_into(self, decoder: Decoder) -> Decoder:
         """The decoder that batch normalisation leaves behind: with running statistics it is one scale and shift for
         each channel, which the decoder's first convolution takes up exactly. Its style is inside; it decodes the
-        content's own features (alpha 0)."""
+        content's own features (alpha 0), and any other alpha is refused."""
         folded = copy.deepcopy(decoder)
+        folded.style_inside = True
         scale = self.batch.weight / (self.batch.running_var + EPS).sqrt()
         shift = self.batch.bias - self.batch.running_mean * scale
         first = folded.get_submodule(folded.names[0])

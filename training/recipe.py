@@ -58,7 +58,8 @@ class Recipe:
     """Factor on added maps."""
     normalization: Literal["adain", "batch", "instance", "conditional"] = "adain"
     """What moves the features: AdaIN, or a learned scale and shift (one pair, or for conditional one for each style
-    image). No cost."""
+    image). No cost. batch leaves one style inside the decoder, whose file says so: alpha 0 shows it, others are
+    refused. instance and conditional leave style files beside a decoder for any style."""
     normalize_input: bool = False
     """Give the encoder images with ImageNet's mean and standard deviation removed first (the report's experiment). The
     result holds the encoder, too; the loss network sees the images as they are, so 2 units more a step."""

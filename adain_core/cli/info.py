@@ -40,6 +40,8 @@ def describe(name: str, path: Path, place: str) -> None:
     modules = [module for module in (weights.encoder, weights.decoder) if module]
     parameters = sum(p.numel() for module in modules for p in module.parameters())
     decoder = str(weights.decoder.skips) if weights.decoder else "no decoder"
+    if weights.decoder and weights.decoder.style_inside:
+        decoder += " with its one style inside (for alpha 0)"
     print(f"{name}: {weights.kind}, {place}")
     print(f"  space    {weights.space}")
     print(f"  widths   {', '.join(map(str, modules[0].widths))}; {decoder}")

@@ -21,12 +21,14 @@ def table() -> dict[str, tuple[str, str]]:
 
 
 def test_info_lists_embedded_models_ones_own_and_presets(tmp_path, monkeypatch, capsys):
-    save_weights(Weights("s", Encoder(TINY_WIDTHS), Decoder(TINY_WIDTHS)), tmp_path / "mine.safetensors")
+    decoder = Decoder(TINY_WIDTHS, style_inside=True)
+    save_weights(Weights("s", Encoder(TINY_WIDTHS), decoder), tmp_path / "mine.safetensors")
     monkeypatch.setenv("ADAIN_MODELS", str(tmp_path))
     assert main(["info"]) == 0
     out = capsys.readouterr().out
     for name in (*embedded_models(), "mine", *PRESETS):
         assert re.search(rf"^{name}: ", out, re.MULTILINE), name
+    assert out.count("with its one style inside") == 1
     assert "hf://timm/vgg19.tv_in1k/model.safetensors@" in out
 
 

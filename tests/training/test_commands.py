@@ -50,6 +50,18 @@ def test_evaluate_compares_models_and_baselines(
     assert (tmp_path / "out" / "contact_sheet.jpg").stat().st_size > 0
 
 
+def test_evaluate_takes_a_decoder_with_its_style_inside_as_it_is(
+    data: Path, tmp_path: Path, fit_arguments: Arguments
+) -> None:
+    run = tmp_path / "batch"
+    assert fit.main(fit_arguments(run, "steps=1", recipe="norm-batch")) == 0
+    options = ["--loss-network", str(data / "loss.safetensors"), "--pairs", "2", "--out", str(tmp_path / "out")]
+    assert evaluate.main([*pictures(data), *options, "--model", str(run / "batch.safetensors")]) == 0
+    with (tmp_path / "out" / "table.csv").open(newline="") as file:
+        row = list(csv.DictReader(file))[-1]
+    assert float(row["style"]) > 0 and row["PSNR at alpha 0"] == ""
+
+
 def test_pairs_are_those_of_the_anchors() -> None:
     numbers = evaluate.pair_numbers(40, contents=20, styles=20)
     assert numbers == [(i % 20, (7 * i + i // 20) % 20) for i in range(40)]

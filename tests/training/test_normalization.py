@@ -25,7 +25,9 @@ def test_batch_normalisation_folds_into_the_decoder(features: torch.Tensor) -> N
     normalization(features, torch.zeros(4, dtype=torch.long))
     normalization.eval()
     expected = decoder(normalization(features, torch.zeros(4, dtype=torch.long)))
-    torch.testing.assert_close(normalization.fold_into(decoder)(features), expected)
+    folded = normalization.fold_into(decoder)
+    torch.testing.assert_close(folded(features), expected)
+    assert folded.style_inside and not decoder.style_inside
     assert not torch.allclose(decoder(features), expected)
 
 
