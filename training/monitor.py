@@ -57,7 +57,7 @@ class Monitor:
         self.log = Log(run / "log.csv", COLUMNS)
         self.log.forget_after(first)
         self.bar = tqdm(total=recipe.steps, initial=first, unit="step", disable=None)
-        self.board = SummaryWriter(str(run / "tensorboard"), purge_step=first) if SummaryWriter else None
+        self.board = SummaryWriter(str(run / "tensorboard"), purge_step=first + 1) if SummaryWriter else None
         self.folders = (content, style)
         contents, styles = ([folder[i] for i in range(SAMPLES)] for folder in self.folders)
         self.content = torch.stack([crop for crop, *_ in contents]).float() / 255
@@ -77,6 +77,7 @@ class Monitor:
         if self.board:
             for name in values.keys() - {"step"}:
                 self.board.add_scalar(name, values[name], values["step"])
+            self.board.flush()  # a killed run does not write what was recorded before its last checkpoint again
         losses = ", ".join(f"{k} {v:.4g}" for k, v in values.items() if k not in ("step", "lr", "images_per_s"))
         unreadable = sum(int(folder.unreadable.sum()) for folder in self.folders)
         skipped = f"; {unreadable} unreadable images skipped" if unreadable else ""
