@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,8 @@ def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 class Conv3x3(nn.Conv2d):
     """A 3x3 convolution with reflection padding, so that borders carry no band of zeros."""
 
+    bias: nn.Parameter
+
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size=3)
 
@@ -52,8 +54,10 @@ class Conv3x3(nn.Conv2d):
             [B, C', 2 H, 2 W].
         """
         corners = [(0, 1, 0, 1), (1, 0, 0, 1), (0, 1, 1, 0), (1, 0, 1, 0)]
-        kernel = sum(F.pad(self.weight, corner) for corner in corners)
-        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        kernel = torch.stack([F.pad(self.weight, corner) for corner in corners]).sum(dim=0)
+        # torch.compile takes the gradient of F.pad's replication for contiguous, which channels_last makes wrong.
+        wide = torch.cat([x[..., :1], x, x[..., -1:]], dim=-1)
+        padded = torch.cat([wide[..., :1, :], wide, wide[..., -1:, :]], dim=-2)
         return F.conv_transpose2d(padded, kernel.flip(-1, -2).transpose(0, 1), self.bias, stride=2, padding=3)
 
 
@@ -68,12 +72,14 @@ class Encoder(nn.Module):
         widths: channels of each block; four blocks end at relu4_1 (AdaIN), five at relu5_1 (Gatys).
     """
 
+    conv1_1: Conv3x3
+
     def __init__(self, widths: Sequence[int] = VGG19_WIDTHS) -> None:
         super().__init__()
         self.widths = tuple(widths)
         self.blocks = conv_names(len(self.widths))
         self.dtype = torch.float32
-        self.pool = F.max_pool2d
+        self.pool: Callable[..., Tensor] = F.max_pool2d
         self.colour = AffineColour()
         channels = 3
         for names, width in zip(self.blocks, self.widths, strict=True):
@@ -125,7 +131,7 @@ class Encoder(nn.Module):
 
     def _first(self, image: Tensor) -> Tensor:
         """conv1_1 with the colour map folded in, which is exact: a pointwise map commutes with reflection."""
-        conv = self.get_submodule("conv1_1")
+        conv = self.conv1_1
         with torch.autocast(image.device.type, enabled=False):
             weight = torch.einsum("oikl,ij->ojkl", conv.weight, self.colour.weight)
             bias = conv.bias + torch.einsum("oikl,i->o", conv.weight, self.colour.bias)

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from adain_core.encoder import STYLE_TAPS, VGG19_WIDTHS, Encoder
+from adain_core.encoder import STYLE_TAPS, VGG19_WIDTHS, Conv3x3, Encoder
 from tests.helpers import TINY_WIDTHS, random_picture
 
 
@@ -50,3 +50,14 @@ def test_gradients_reach_the_picture():
     image = random_picture(32, 32).requires_grad_()
     Encoder(TINY_WIDTHS)(image)["relu4_1"].sum().backward()
     assert image.grad.abs().sum() > 0
+
+
+def test_the_compiler_foresees_the_layout_of_the_upsampling_s_gradient():
+    # torch.compile plans memory by what the meta device says; where the real gradient differs, training ends.
+    strides = []
+    for device in ("cpu", "meta"):
+        conv = Conv3x3(8, 4).to(device, memory_format=torch.channels_last)
+        x = torch.rand(2, 8, 6, 6, device=device).to(memory_format=torch.channels_last).requires_grad_()
+        (gradient,) = torch.autograd.grad(conv.upsampled(x).sum(), x)
+        strides.append(gradient.stride())
+    assert strides[0] == strides[1]
