@@ -140,11 +140,11 @@ def _histogram_map(source: Tensor, reference: Tensor) -> Tensor:
 
 def _cumulative_histogram(values: Tensor) -> Tensor:
     """The share of values below each step plus half of those at it, float64 on the CPU."""
-    counts = sum(
+    counts = [
         torch.bincount((part.clamp(0, 1) * _HISTOGRAM_STEPS).round().long(), minlength=_HISTOGRAM_STEPS + 1)
         for part in values.split(_CHUNK_PIXELS)
-    )
-    shares = counts.cpu().double() / len(values)
+    ]
+    shares = torch.stack(counts).sum(dim=0).cpu().double() / len(values)
     return shares.cumsum(0) - shares / 2
 
 

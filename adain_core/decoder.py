@@ -81,9 +81,10 @@ class Decoder(nn.Module):
         Returns:
             RGB picture [B, 3, 8 H, 8 W]; about 0..1, not clamped.
         """
+        maps = maps or {}
         x = F.relu(self.get_submodule(self.names[0])(features), inplace=True)
         for before, name in pairwise(self.names):
-            conv = self.get_submodule(name)
+            conv: Conv3x3 = getattr(self, name)
             tap = f"relu{name[4]}_1"
             if not before.endswith("_1"):
                 x = conv(x)

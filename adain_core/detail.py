@@ -8,6 +8,8 @@ enlarged as it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -61,5 +63,5 @@ def _local_mean(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2 * _RADIUS + 1, stride=1, padding=_RADIUS, count_include_pad=False)
 
 
-def _enlarge(x: Tensor, size: tuple[int, int]) -> Tensor:
+def _enlarge(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bicubic", align_corners=False)

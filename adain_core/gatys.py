@@ -40,7 +40,7 @@ Init = Literal["content", "noise"]
 
 _ADAM_RATE = 0.02
 _OPTIMIZERS = ("lbfgs", "adam")
-_POOLING = {"max": F.max_pool2d, "average": F.avg_pool2d}
+_POOLING: dict[str, Callable[..., Tensor]] = {"max": F.max_pool2d, "average": F.avg_pool2d}
 _SMALLEST_SCALE = 32
 _STOP_WINDOW = 20
 
@@ -124,7 +124,9 @@ def stylize(
         _check_picture("The start", init)
     elif init not in get_args(Init):
         raise ValueError(f"init is '{init}'; expected {' or '.join(get_args(Init))}, or a picture.")
-    return _optimize(encoder, content, styles, tuple(content.shape[-2:]), settings or Settings(), init, on_step)
+    size = content.shape[-2], content.shape[-1]
+    start = content if init == "content" else None if init == "noise" else init
+    return _optimize(encoder, content, styles, size, settings or Settings(), start, on_step)
 
 
 def synthesize_texture(
@@ -146,7 +148,7 @@ def synthesize_texture(
     Raises:
         ValueError: as :func:`stylize`.
     """
-    return _optimize(encoder, None, styles, size, settings or Settings(), "noise", on_step)
+    return _optimize(encoder, None, styles, size, settings or Settings(), None, on_step)
 
 
 def estimate_memory(encoder: Encoder, size: tuple[int, int], settings: Settings) -> int:
@@ -171,7 +173,7 @@ def _optimize(
     styles: Sequence[Style],
     size: tuple[int, int],
     settings: Settings,
-    init: Init | Tensor,
+    start: Tensor | None,
     on_step: OnStep,
 ) -> Result:
     _check(encoder, styles, size, settings)
@@ -192,7 +194,7 @@ def _optimize(
             replace(s, image=_own(s.image, device), mask=None if s.mask is None else _own(s.mask, device))
             for s in styles
         ]
-        picture = _own(_first_picture(target, size, init, settings), device).clamp(0, 1)
+        picture = _own(_noise(size, settings) if start is None else resize(start, size), device).clamp(0, 1)
         for number, scaled in enumerate(sizes):
             objective = Objective(network, target, styles, scaled, scaled[0] / size[0], settings)
             budget = settings.iterations * (number + 1) // len(sizes) - len(losses)
@@ -218,7 +220,7 @@ class _Descent:
         """The loss of a picture, infinite where it or its gradient is not finite, and the gradient."""
         x = picture.detach().requires_grad_()
         parts = self.objective(x)
-        (gradient,) = torch.autograd.grad(sum(parts.values()), x)
+        (gradient,) = torch.autograd.grad(torch.stack(list(parts.values())).sum(), x)
         losses = Losses(**{name: part.item() for name, part in parts.items()})
         lowest = self.lowest[-1] if self.lowest else math.inf
         if not (math.isfinite(losses.total) and gradient.isfinite().all()):
@@ -267,14 +269,11 @@ def _scale_sizes(size: tuple[int, int], scales: int) -> list[tuple[int, int]]:
     factors = [
         2 ** (-step / 2) for step in reversed(range(1, scales)) if min(size) >= _SMALLEST_SCALE * 2 ** (step / 2)
     ]
-    return [*[tuple(round(side * factor) for side in size) for factor in factors], size]
+    height, width = size
+    return [*((round(height * factor), round(width * factor)) for factor in factors), size]
 
 
-def _first_picture(content: Tensor | None, size: tuple[int, int], init: Init | Tensor, settings: Settings) -> Tensor:
-    if isinstance(init, Tensor):
-        return resize(init, size)
-    if init == "content":
-        return content
+def _noise(size: tuple[int, int], settings: Settings) -> Tensor:
     return torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(settings.seed))
 
 

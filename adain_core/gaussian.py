@@ -46,16 +46,21 @@ def barycentre(covariances: Sequence[Tensor], shares: Sequence[float]) -> Tensor
         [B, C, C].
     """
     doubles = [_double(covariance) for covariance in covariances]
-    center = sum(share * covariance for share, covariance in zip(shares, doubles, strict=True))
+    center = weighted_mean(doubles, shares)
     for _ in range(_BARYCENTRE_STEPS):
         root, inverse = _power(center, 0.5), _power(center, -0.5)
-        middle = sum(share * _power(root @ c @ root, 0.5) for share, c in zip(shares, doubles, strict=True))
+        middle = weighted_mean([_power(root @ covariance @ root, 0.5) for covariance in doubles], shares)
         updated = inverse @ middle @ middle @ inverse
         moved = (updated - center).norm() / center.norm()
         center = updated
         if moved < _BARYCENTRE_PRECISION:
             break
     return center.to(covariances[0])
+
+
+def weighted_mean(tensors: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """The mean of tensors of one shape; the shares have the sum 1."""
+    return torch.stack([share * tensor for share, tensor in zip(shares, tensors, strict=True)]).sum(dim=0)
 
 
 def _double(covariance: Tensor) -> Tensor:

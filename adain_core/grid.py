@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -41,8 +42,9 @@ def contact_sheet(
     thumbnails = [[_thumbnail(picture, cell) for picture in row] for row in rows]
     width = max(picture.width for row in thumbnails for picture in row)
     height = max(picture.height for row in thumbnails for picture in row)
-    font = ImageFont.load_default(max(10, cell // 16))
-    line = sum(font.getmetrics())
+    points = max(10, cell // 16)
+    font = ImageFont.load_default(points)
+    line = math.ceil(1.25 * points)
     margin = _GAP + max(round(font.getlength(label)) for label in row_labels)
     size = (margin + _GAP + len(column_labels) * (width + _GAP), line + 2 * _GAP + len(rows) * (height + _GAP))
     sheet = Image.new("RGB", size, _PAPER)
@@ -62,5 +64,5 @@ def contact_sheet(
 
 def _thumbnail(picture: Tensor, side: int) -> Image.Image:
     scale = side / max(picture.shape[-2:])
-    size = tuple(max(1, round(length * scale)) for length in picture.shape[-2:])
+    size = [max(1, round(length * scale)) for length in picture.shape[-2:]]
     return to_pil(Picture(resize(picture.to("cpu", torch.float32), size)))

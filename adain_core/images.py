@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def write_picture(picture: Picture, path: str | os.PathLike[str]) -> None:
         raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(image: Tensor, size: Sequence[int]) -> Tensor:
     """Resize [B, C, H, W] to (H, W), antialiased, keeping 0..1."""
     if tuple(image.shape[-2:]) == tuple(size):
         return image

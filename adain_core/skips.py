@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal, get_args
 
 import torch
@@ -46,15 +47,14 @@ class Skips:
         """
         if name == "plain":
             return cls()
-        join, _, rest = name.partition("-")
-        source, _, adain = rest.partition("-")
-        known = join in ("add", "concat", "concat2") and source in get_args(Source) and adain in ("", "adain")
-        if not known or (adain and source == "style"):
-            raise ValueError(
-                f"'{name}' is no kind of decoder; expected 'plain' or 'add', 'concat' or 'concat2' with '-content',"
-                " '-style' or '-both', and '-adain' after it for AdaIN on the content's skips."
-            )
-        return cls(join, source, adain == "adain", strength)
+        for join, source, adain in product(get_args(Join), get_args(Source), (False, True)):
+            skips = cls(join, source, adain, strength)
+            if str(skips) == name and not (adain and source == "style"):
+                return skips
+        raise ValueError(
+            f"'{name}' is no kind of decoder; expected 'plain' or 'add', 'concat' or 'concat2' with '-content',"
+            " '-style' or '-both', and '-adain' after it for AdaIN on the content's skips."
+        )
 
     def __str__(self) -> str:
         return "plain" if self.join == "plain" else "-".join([self.join, self.source, *["adain"] * self.adain])

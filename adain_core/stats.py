@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .distribution import covariance, quantiles, resample
-from .gaussian import barycentre
+from .gaussian import barycentre, weighted_mean
 from .library import MOST_QUANTILES, read_style, write_style
 from .normalize import EPS, mean_std
 
@@ -114,8 +114,9 @@ class StyleStats:
     @classmethod
     def stack(cls, styles: Sequence[StyleStats]) -> StyleStats:
         """Styles side by side as a batch; their pictures are kept where all have the same size."""
-        same_size = all(s.image is not None and s.image.shape[1:] == styles[0].image.shape[1:] for s in styles)
-        image = torch.cat([style.image for style in styles]) if same_size else None
+        images = [style.image for style in styles if style.image is not None]
+        same_size = len(images) == len(styles) and all(x.shape[1:] == images[0].shape[1:] for x in images)
+        image = torch.cat(images) if same_size else None
         parts = {name: {tap: torch.cat(xs) for tap, xs in _common(styles, name).items()} for name in _PARTS}
         return cls(**parts, space=_common_space(styles), image=image)
 
@@ -129,7 +130,7 @@ class StyleStats:
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> StyleStats:
         parts = {name: {tap: function(x) for tap, x in getattr(self, name).items()} for name in _PARTS}
-        return replace(self, **parts, image=None if self.image is None else function(self.image))
+        return StyleStats(**parts, space=self.space, image=None if self.image is None else function(self.image))
 
 
 def merge(styles: Sequence[StyleStats]) -> StyleStats:
@@ -157,7 +158,7 @@ def merge(styles: Sequence[StyleStats]) -> StyleStats:
     return StyleStats(mean, std, space, only, matrices, pooled)
 
 
-def _covariance_of(means: Sequence[Tensor]) -> Tensor:
+def _covariance_of(means: list[Tensor]) -> Tensor:
     centred = torch.cat(means).flatten(1)
     centred = centred - centred.mean(dim=0)
     return (centred.mT @ centred / len(centred))[None]
@@ -184,10 +185,7 @@ def mix(styles: Sequence[StyleStats], weights: Sequence[float] | None = None) ->
     """
     space = _common_space(styles)
     shares = _shares(weights, len(styles))
-    parts = {
-        name: {tap: sum(w * x for w, x in zip(shares, xs, strict=True)) for tap, xs in _common(styles, name).items()}
-        for name in _PARTS
-    }
+    parts = {name: {tap: weighted_mean(xs, shares) for tap, xs in _common(styles, name).items()} for name in _PARTS}
     return StyleStats(**parts, space=space, image=styles[0].image if len(styles) == 1 else None)
 
 
@@ -239,7 +237,7 @@ def _common_space(styles: Sequence[StyleStats]) -> str:
     return spaces[0]
 
 
-def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
     """A mask [B, 1, H, W] in 0..1 at the size of a feature grid: the mean over each cell when it shrinks, bilinear
     when it grows."""
     if tuple(mask.shape[-2:]) == tuple(size):
@@ -258,20 +256,19 @@ class RunningStats:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._sums: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        self._sums: dict[str, _Moments] = {}
 
     def add(self, pictures: slice, maps: Mapping[str, Tensor], weight: Tensor | None = None) -> None:
         """Add a tile's maps [b, C, h, w], counting each cell by a soft mask [b or 1, 1, H, W] of any size."""
         moments = {tap: _moments(x, weight) for tap, x in maps.items()}
         for tap, new in moments.items():
             if tap not in self._sums:
-                channels, device = new[1].shape[1], new[1].device
-                self._sums[tap] = tuple(
-                    torch.zeros(self._count, c, 1, 1, device=device) for c in (1, channels, channels)
-                )
-            old = [total[pictures] for total in self._sums[tap]]
-            for total, merged in zip(old, _merge(*old, *new), strict=True):
-                total.copy_(merged)
+                total, mean, squares = (torch.zeros(self._count, *x.shape[1:], device=x.device) for x in new)
+                self._sums[tap] = total, mean, squares
+            total, mean, squares = self._sums[tap]
+            old = total[pictures], mean[pictures], squares[pictures]
+            for place, merged in zip(old, _merge(old, new), strict=True):
+                place.copy_(merged)
 
     def result(self, space: str, image: Tensor | None = None) -> StyleStats:
         """The statistics of all that was added."""
@@ -280,8 +277,11 @@ class RunningStats:
         return StyleStats(mean, std, space, image)
 
 
-def _moments(x: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Total weight [b, 1, 1, 1], mean and weighted sum of squared deviations [b, C, 1, 1]."""
+_Moments = tuple[Tensor, Tensor, Tensor]
+"""Total weight [b, 1, 1, 1], mean and weighted sum of squared deviations [b, C, 1, 1]."""
+
+
+def _moments(x: Tensor, weight: Tensor | None) -> _Moments:
     x = x.float()
     if weight is None:
         var, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
@@ -293,9 +293,8 @@ def _moments(x: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     return total, mean, ((x - mean).square() * weight).sum(dim=(2, 3), keepdim=True)
 
 
-def _merge(
-    total_a: Tensor, mean_a: Tensor, squares_a: Tensor, total_b: Tensor, mean_b: Tensor, squares_b: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _merge(a: _Moments, b: _Moments) -> _Moments:
+    (total_a, mean_a, squares_a), (total_b, mean_b, squares_b) = a, b
     total = total_a + total_b
     share = total_b / _positive(total)
     delta = mean_b - mean_a

@@ -48,20 +48,20 @@ class StatisticsFilter:
             raise ValueError(f"cut is {cut}; expected a positive number.")
         self.smoothing = smoothing
         self.cut = cut
-        self._measured: StyleStats | None = None
-        self._smoothed: StyleStats | None = None
+        self._last: tuple[StyleStats, StyleStats] | None = None
 
     def __call__(self, measured: StyleStats) -> StyleStats:
         """Smoothed statistics of the next frames, a batch in the order of time, from those measured."""
         return StyleStats.stack([self._next(measured.part(slice(i, i + 1))) for i in range(measured.count)])
 
     def _next(self, measured: StyleStats) -> StyleStats:
-        if self._measured is None or change(self._measured, measured) > self.cut:
-            self._smoothed = measured
-        else:
-            self._smoothed = mix([self._smoothed, measured], [self.smoothing, 1 - self.smoothing])
-        self._measured = measured
-        return self._smoothed
+        smoothed = measured
+        if self._last is not None:
+            measured_before, smoothed_before = self._last
+            if change(measured_before, measured) <= self.cut:
+                smoothed = mix([smoothed_before, measured], [self.smoothing, 1 - self.smoothing])
+        self._last = measured, smoothed
+        return smoothed
 
 
 def change(before: StyleStats, after: StyleStats) -> float:

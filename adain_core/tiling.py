@@ -90,9 +90,10 @@ def _halves(side: slice) -> tuple[slice, slice]:
     return slice(side.start, middle), slice(middle, side.stop)
 
 
-def grid_of(size: tuple[int, int]) -> tuple[int, int]:
+def grid_of(size: Sequence[int]) -> tuple[int, int]:
     """Cells of a picture (H, W) in each direction, at least 2."""
-    return tuple(max(_SMALLEST_GRID, math.ceil(side / CELL)) for side in size)
+    rows, columns = (max(_SMALLEST_GRID, math.ceil(side / CELL)) for side in size)
+    return rows, columns
 
 
 def plan_tiles(images: Tensor, tile: TileSize, bytes_per_pixel: float, memory: float) -> list[Tile]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -165,7 +165,7 @@ class Blend:
         target = move(content, self.style, tap, torch.where(empty, torch.ones_like(mask), mask), self.content)
         return torch.lerp(current, target, (self.alpha * mask).to(current.dtype))
 
-    def weight(self, size: tuple[int, int]) -> Tensor | float:
+    def weight(self, size: Sequence[int]) -> Tensor | float:
         """How much of the style each cell of a grid receives: alpha, times the mask where there is one."""
         return self.alpha if self.mask is None else self.alpha * resize_mask(self.mask, size)
 

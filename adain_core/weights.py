@@ -63,6 +63,14 @@ class Weights:
         return "model" if self.encoder and self.decoder else "encoder" if self.encoder else "decoder"
 
 
+@dataclass(frozen=True)
+class Model(Weights):
+    """An encoder and a decoder that fit together."""
+
+    encoder: Encoder
+    decoder: Decoder
+
+
 def space_of(name: str, encoder: Encoder) -> str:
     """The space of an encoder: a well-known name, or ``<name>-<first 8 hex digits of the SHA-256 of its tensors>``.
 
@@ -225,7 +233,7 @@ def load_model(
     decoder: str | os.PathLike[str] | None = None,
     folders: Iterable[Path] = (),
     progress: Progress = ignore_progress,
-) -> Weights:
+) -> Model:
     """An encoder and a decoder that fit together.
 
     Args:
@@ -248,10 +256,9 @@ def load_model(
         weights = replace(weights, decoder=other.decoder, info={**weights.info, **other.info})
     if weights.decoder is None:
         raise WeightsError(f"{path} holds no decoder; name one for the space {weights.space}.")
-    if weights.encoder is None:
-        beside = path if path.is_dir() else path.parent
-        weights = replace(weights, encoder=find_encoder(weights.space, [beside, *folders], progress))
-    return weights
+    beside = path if path.is_dir() else path.parent
+    encoder = weights.encoder or find_encoder(weights.space, [beside, *folders], progress)
+    return Model(weights.space, encoder, weights.decoder, weights.info, weights.path)
 
 
 def _load_folder(folder: Path) -> Weights:

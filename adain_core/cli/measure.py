@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     if min(result.shape[-2:]) < 16:
         raise ValueError(f"{args.result} is smaller than 16 pixels; there is too little to measure.")
     model = load_model(args)
-    result, content = (resize(picture, tuple(result.shape[-2:])).to(model.device) for picture in (result, content))
+    result, content = (resize(picture, result.shape[-2:]).to(model.device) for picture in (result, content))
     with torch.inference_mode():
         features = model.encoder(content)[DEEPEST_TAP]
         measures = measure(model.encoder, result, content, features, model.compute_style_stats(style))
