@@ -99,6 +99,17 @@ def write_picture(picture: Picture, path: str | os.PathLike[str]) -> None:
         raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
+def checked_image(image: Tensor) -> Tensor:
+    """The pictures themselves, [B, 3, H, W].
+
+    Raises:
+        ValueError: they have another shape.
+    """
+    if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
+        raise ValueError(f"A picture has the shape {list(image.shape)}; expected [B, 3, H, W], not empty.")
+    return image
+
+
 def resize(image: Tensor, size: Sequence[int]) -> Tensor:
     """Resize [B, C, H, W] to (H, W), antialiased, keeping 0..1."""
     if tuple(image.shape[-2:]) == tuple(size):

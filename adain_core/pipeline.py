@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -18,7 +19,7 @@ from .detail import restore_detail, shrink
 from .device import resolve_device, resolve_dtype
 from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from .features import Features
-from .images import Picture, from_pil, resize, to_pil
+from .images import Picture, checked_image, from_pil, resize, to_pil
 from .low_memory import stylize_by_thumbnail
 from .masks import checked_mask, filled_mask
 from .progress import Progress, ignore_progress
@@ -72,8 +73,9 @@ class StyleTransfer:
         dtype: torch.dtype = torch.float32,
         tile_memory: float | None = None,
     ) -> None:
-        self.encoder = encoder.to(device, memory_format=torch.channels_last).compute_in(dtype)
-        self.decoder = decoder.to(device, memory_format=torch.channels_last).to(dtype)
+        for network in (encoder, decoder):
+            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
+        self.encoder, self.decoder = encoder.compute_in(dtype), decoder.to(dtype)
         self.space = space
         self.device = device
         self.tile_memory = tile_memory
@@ -152,19 +154,19 @@ class StyleTransfer:
         Raises:
             ValueError: an argument or the shape of a picture is not one of these.
         """
-        picture = from_pil(content) if isinstance(content, Image.Image) else Picture(_checked_image(content))
+        picture = from_pil(content) if isinstance(content, Image.Image) else Picture(checked_image(content))
         work = shrink(picture.rgb, work_size)
+
+        look = partial(self.compute_style_stats, mask=style_mask, style_scale=style_scale, tile=tile)
+        look = partial(look, detail=DETAILS.get(transform, ()), progress=lambda _: progress(0.0))
 
         def measure(style: StyleLike) -> StyleStats:
             if isinstance(style, Image.Image):
                 style = from_pil(style).rgb
-            detail = DETAILS.get(transform, ())
-            options = {"mask": style_mask, "style_scale": style_scale, "detail": detail, "tile": tile}
-            options["progress"] = lambda share: progress(0.0)
             if keep_colors not in (None, "luminance"):
                 recolored = [match_color(_picture_of(style), reference, keep_colors) for reference in work.split(1)]
-                return StyleStats.stack([self.compute_style_stats(pictures, **options) for pictures in recolored])
-            return style if isinstance(style, StyleStats) else self.compute_style_stats(style, **options)
+                return StyleStats.stack([look(pictures) for pictures in recolored])
+            return style if isinstance(style, StyleStats) else look(style)
 
         styles = list(style) if isinstance(style, Sequence) else [style]
         if not styles and not regions:
@@ -191,7 +193,7 @@ class StyleTransfer:
         Raises:
             ValueError: the tensor has another shape, or ``tile`` is no tile size.
         """
-        features = self._tiled.features(_checked_image(image), self.tiles(image, tile), progress)
+        features = self._tiled.features(checked_image(image), self.tiles(image, tile), progress)
         return Features(image, features, features, self.space)
 
     @torch.inference_mode()
@@ -220,7 +222,7 @@ class StyleTransfer:
         Raises:
             ValueError: an argument is not one of these, or the mask is zero everywhere.
         """
-        images = _checked_image(from_pil(images).rgb if isinstance(images, Image.Image) else images)
+        images = checked_image(from_pil(images).rgb if isinstance(images, Image.Image) else images)
         if not (math.isfinite(style_scale) and style_scale > 0):
             raise ValueError(f"style_scale is {style_scale}; expected a positive number.")
         images = resize(images, tuple(max(1, round(side * style_scale)) for side in images.shape[-2:]))
@@ -316,7 +318,7 @@ class StyleTransfer:
                 f"The decoder '{skips}' needs the style's picture, but a mixed or loaded style has only its"
                 " statistics; use one style picture, or a decoder without skips from the style."
             )
-        blends = features.blends
+        blends: Sequence[Blend] = features.blends
         if skips.adain:
             blends = self._with_shallow_stats(features, tile, lambda share: progress(_ENCODING_SHARE * share))
         start = _ENCODING_SHARE if skips.adain else 0.0
@@ -339,9 +341,10 @@ class StyleTransfer:
         large as the picture, 64-fold."""
         skips = self.decoder.skips
         parts = [blend.part(tile.pictures) for blend in blends]
-        parts = [part if part.mask is None else replace(part, mask=part.mask[..., *tile.at(1)[2:]]) for part in parts]
+        rows, columns = tile.at(1)[2:]
+        parts = [part if part.mask is None else replace(part, mask=part.mask[..., rows, columns]) for part in parts]
         grid = grid_of(images.shape[-2:])
-        styles = [part.style.image for part in parts] if skips.need_style_image else []
+        styles = [part.style.image for part in parts if skips.need_style_image and part.style.image is not None]
         style_maps = [self._tiled.stretched_tile(image, tile, grid, skips.taps, SKIP_HALO) for image in styles]
         content = self._tiled.tile(images, tile, skips.taps, SKIP_HALO)
         return {tap: skips.maps(tap, content[tap], parts, [maps[tap] for maps in style_maps]) for tap in skips.taps}
@@ -353,7 +356,7 @@ class StyleTransfer:
         missing = [
             i for i, blend in enumerate(blends) if blend.content is None or not taps <= blend.content.mean.keys()
         ]
-        weights = [None if blends[i].mask is None else filled_mask(blends[i].mask) for i in missing]
+        weights = [None if (mask := blends[i].mask) is None else filled_mask(mask) for i in missing]
         for i, stats in zip(missing, self._measure_skips(features.image, weights, tile, progress), strict=True):
             known = blends[i].content or stats
             mean, std = stats.mean | known.mean, stats.std | known.std
@@ -392,9 +395,3 @@ def _picture_of(style: Tensor | StyleStats) -> Tensor:
             "A mixed or loaded style has no picture whose colours could be matched; keep colours by 'luminance'."
         )
     return picture
-
-
-def _checked_image(image: Tensor) -> Tensor:
-    if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
-        raise ValueError(f"A picture has the shape {list(image.shape)}; expected [B, 3, H, W], not empty.")
-    return image

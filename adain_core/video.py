@@ -50,7 +50,9 @@ def film_info(path: Path) -> FilmInfo:
     """
     with _open(path) as film:
         video = film.streams.video[0]
-        length = video.duration * video.time_base if video.duration else Fraction(film.duration or 0, 1_000_000)
+        length = Fraction(film.duration or 0, 1_000_000)
+        if video.duration and video.time_base:
+            length = video.duration * video.time_base
         return FilmInfo(_rate(video), float(length), bool(film.streams.audio))
 
 
@@ -109,10 +111,10 @@ def join_films(parts: Iterable[Path], source: Path, target: Path) -> None:
                         if packet.dts is not None:
                             packet.stream = video
                             result.mux(packet)
-            for packet in sound.demux(*copies) if copies else ():
-                if packet.dts is not None:
-                    packet.stream = copies[packet.stream]
-                    result.mux(packet)
+            for heard in sound.demux(*copies) if copies else ():
+                if heard.dts is not None:
+                    heard.stream = copies[heard.stream]
+                    result.mux(heard)
         os.replace(temporary, target)
     except _errors() as error:
         raise VideoError(f"The parts of {target} could not be joined: {error}.") from error
@@ -134,7 +136,8 @@ class _Conversion:
         self.source = film.streams.video[0]
         self.source.thread_type = "AUTO"
         self.video = result.add_stream("libx264", rate=_rate(self.source), options=_QUALITY)
-        self.video.codec_context.time_base = self.source.time_base
+        self.tick = self.source.time_base or 1 / _rate(self.source)
+        self.video.codec_context.time_base = self.tick
         self.copies = _copy_audio_streams(film, result) if span is None else {}
         self.times: deque[int] = deque()
         # The first packet of any stream writes the header and fixes the pictures' size, so sound waits for it.
@@ -155,13 +158,15 @@ class _Conversion:
     def _frames(self) -> Iterator[Tensor]:
         start, end = self.span or (0.0, float("inf"))
         if start:
-            self.film.seek(int(start / self.source.time_base), stream=self.source)
+            self.film.seek(int(start / self.tick), stream=self.source)
         for packet in self.film.demux(self.source, *self.copies):
             if packet.stream in self.copies:
                 self._copy(packet)
                 continue
-            for frame in packet.decode():
-                time = float(frame.pts * self.source.time_base)
+            for frame in self.source.decode(packet):
+                if frame.pts is None:
+                    raise VideoError("The film has a frame without a time; put it into a container such as .mp4 first.")
+                time = float(frame.pts * self.tick)
                 if time >= end:
                     return
                 if time < start:
@@ -179,7 +184,7 @@ class _Conversion:
             context.width, context.height, context.pix_fmt = frame.width, frame.height, "yuv420p"
             context.colorspace = context.color_primaries = context.color_trc = _BT709
             context.color_range = _LIMITED_RANGE
-        frame.pts, frame.time_base = self.times.popleft(), self.source.time_base
+        frame.pts, frame.time_base = self.times.popleft(), self.tick
         packets = self.video.encode(frame)
         self.started = True
         self.result.mux([*self.waiting, *packets])
