@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .checkpoint import read_checkpoint
 from .convert import LAYOUTS, Found, find_networks
-from .hub import HubError, HubFile, cache_folder, download, read_tensors
+from .hub import HubError, HubFile, cache_folder, download, downloads_allowed, read_tensors
 from .progress import Progress, ignore_progress
 
 VGG19_NORMALISED = "vgg19-normalised"
@@ -53,6 +53,8 @@ class Preset:
             try:
                 return self._fetch(source, progress)
             except HubError as error:
+                if not downloads_allowed():
+                    raise
                 _log.warning("%s Trying the mirror.", error)
         return self._fetch(self.sources[-1], progress)
 

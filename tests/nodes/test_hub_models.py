@@ -36,7 +36,8 @@ def vgg(comfy, hub, tmp_path, monkeypatch) -> str:
     torch.save(sequential_vgg(), file)
     presets = sys.modules[f"{PACK}.adain_core.presets"].PRESETS
     source = replace(presets[NAME].sources[0], sha256=hashlib.sha256(file.getvalue()).hexdigest())
-    monkeypatch.setitem(presets, NAME, replace(presets[NAME], sources=(source,)))
+    sources = (source, *presets[NAME].sources[1:])
+    monkeypatch.setitem(presets, NAME, replace(presets[NAME], sources=sources))
     hub.add(f"spaces/{source.repo_id}/{source.filename}@{source.revision}", file.getvalue(), tmp_path)
     return listed(comfy, NAME)
 
