@@ -37,7 +37,7 @@ class Settings:
             and all of Adam take one.
         scales: from coarse to fine, each larger than the one before by sqrt(2); the last one is the full size. Scales
             whose short side would have less than 32 pixels are left out.
-        history: pairs of vectors that L-BFGS remembers; each takes 24 bytes for each pixel.
+        history: pairs of vectors that L-BFGS remembers; each takes up to 48 bytes for each pixel.
         tolerance: a scale ends when its lowest loss fell by a smaller share than this over 20 evaluations; 0 for never.
         pooling: ``max`` as in VGG-19, or ``average``, which Gatys found to give slightly nicer pictures.
         seed: of the noise.

@@ -1,4 +1,5 @@
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -255,6 +256,14 @@ def test_too_large_requests_are_refused_with_the_number_before_anything_is_alloc
         synthesize_texture(encoder, [style], (800_000, 900_000))
 
 
+def test_the_size_that_is_offered_instead_would_fit(encoder, style, monkeypatch):
+    monkeypatch.setattr("adain_core.gatys.available_memory", lambda device: 2**30)
+    with pytest.raises(ValueError) as refusal:
+        synthesize_texture(encoder, [style], (8000, 9000))
+    width, height = map(int, re.search(r"at most (\d+)x(\d+)", str(refusal.value)).groups())
+    assert 0.99 * 2**30 < estimate_memory(encoder, (height, width), Settings()) <= 2**30
+
+
 def test_the_estimate_of_memory_covers_what_the_gradient_keeps(lite):
     """Everything that autograd saves for one evaluation, which is most of the peak."""
     picture = torch.rand(1, 3, 96, 128)
@@ -271,7 +280,8 @@ def test_the_estimate_of_memory_covers_what_the_gradient_keeps(lite):
         parts = objective(picture.requires_grad_())
         total = sum(size for pointer, size in saved.items() if pointer not in weights)
         assert sum(parts.values()).requires_grad
-    estimate = estimate_memory(lite, (96, 128), replace(settings, optimizer="adam"))
+    whole, fixed = (estimate_memory(lite, size, replace(settings, optimizer="adam")) for size in ((96, 128), (0, 0)))
+    estimate = whole - fixed
     assert 0.4 * estimate < total < estimate
 
 
