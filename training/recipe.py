@@ -19,6 +19,11 @@ _MACHINE_KEYS = ("compile", "workers", "cache_gb", "log_every", "sample_every", 
 # Zero stands for "none" in these; in other whole numbers it makes no sense.
 _MAY_BE_ZERO = ("pool", "warmup", "seed", "workers")
 
+# Besides its own error, a ValueError, tomllib lets pass what Python says of numbers with too many digits and of lists
+# that are nested too deeply.
+_NO_TOML = (ValueError, RecursionError)
+_LARGEST = 2**63 - 1
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -154,7 +159,7 @@ def load_recipe(name: str, changes: list[str]) -> Recipe:
         raise TrainingError(f"There is no recipe '{name}'; use a .toml file or one of {known}.")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except _NO_TOML as error:
         raise TrainingError(f"{path} is not a TOML file: {error}.") from error
     for change in changes:
         key, equals, text = change.partition("=")
@@ -168,7 +173,7 @@ def _parse(text: str) -> Any:
     """A value as TOML reads it; what is no TOML value is a string, so that paths need no quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except _NO_TOML:
         return text
 
 
@@ -179,25 +184,32 @@ def _checked(key: str, value: Any) -> Any:
         advice = f"did you mean '{near[0]}'?" if near else f"the keys are {', '.join(hints)}."
         raise TrainingError(f"'{key}' is no key of a recipe; {advice}")
     kind = hints[key]
-    whole = isinstance(value, int) and not isinstance(value, bool)
     if get_origin(kind) is tuple:
         count = len(get_args(kind))
         value = tuple(value) if isinstance(value, list) else (value,) * count
-        fits = all(isinstance(v, int) and v > 0 for v in value) and len(value) == count
+        fits = all(_is_whole(v, 1) for v in value) and len(value) == count
         expected = f"{count} whole numbers from 1, such as [{', '.join(map(str, getattr(Recipe, key)))}]"
     elif get_origin(kind) is Literal:
         fits, expected = value in get_args(kind), " or ".join(get_args(kind))
     elif kind is float:
-        fits = (whole or isinstance(value, float)) and 0 <= value < float("inf")
+        fits = _is_whole(value, 0) or (isinstance(value, float) and 0 <= value < float("inf"))
         expected = "a number from 0"
     elif kind is int:
         lowest = int(key not in _MAY_BE_ZERO)
-        fits, expected = whole and value >= lowest, f"a whole number from {lowest}"
+        fits, expected = _is_whole(value, lowest), f"a whole number from {lowest}"
     else:
         fits, expected = isinstance(value, kind), "true or false" if kind is bool else "text"
     if not fits:
-        raise TrainingError(f"'{key}' = {value!r}: expected {expected}.")
+        try:
+            shown = repr(value)
+        except ValueError:  # more digits than Python writes
+            shown = "a huge number"
+        raise TrainingError(f"'{key}' = {shown}: expected {expected}.")
     return value
+
+
+def _is_whole(value: Any, lowest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= _LARGEST
 
 
 def as_dict(recipe: Recipe) -> dict[str, Any]:

@@ -112,6 +112,14 @@ def test_a_style_inside_the_decoder_takes_no_other(tmp_path: Path, fit_arguments
             model(content, styles[0], alpha=0.5, low_memory=low_memory)
 
 
+def test_soap_without_its_package_is_refused(
+    tmp_path: Path, fit_arguments: Arguments, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    assert main(fit_arguments(tmp_path / "run", "optimizer=soap")) == 2
+    assert "needs the package pytorch-optimizer" in capsys.readouterr().err
+
+
 def test_conditional_normalisation_exports_a_style_for_each_image(
     tmp_path: Path, fit_arguments: Arguments, data: Path
 ) -> None:
@@ -135,9 +143,12 @@ def test_both_conventions_and_the_optional_terms(tmp_path: Path, fit_arguments: 
     assert mse["total"] == pytest.approx(mse["content"] + 10 * mse["style"], rel=1e-4)
 
 
-@pytest.mark.parametrize("moment", ["between checkpoints", "during a checkpoint"])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(moment: str, tmp_path: Path, fit_arguments: Arguments) -> None:
-    changes = ("steps=8", "log_every=3", "checkpoint_every=2", "ema=0.9", "workers=1")
+@pytest.mark.parametrize(("moment", "optimizer"), [("between checkpoints", "soap"), ("during a checkpoint", "adam")])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    moment: str, optimizer: str, tmp_path: Path, fit_arguments: Arguments
+) -> None:
+    # SOAP looks for new eigenvectors every ten steps.
+    changes = ("steps=13", f"optimizer={optimizer}", "log_every=3", "checkpoint_every=2", "ema=0.9", "workers=1")
     script = tmp_path / "killed.py"
     script.write_text(KILL_BETWEEN if moment == "between checkpoints" else KILL_DURING)
     arguments = fit_arguments(tmp_path / "killed" / "run", *changes)

@@ -5,10 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from training.command import TrainingError
 from training.fit import learning_rate
 from training.recipe import Recipe, load_recipe
+
+fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+VALUES = st.one_of(
+    st.integers().map(str),
+    st.floats().map(repr),
+    st.text(max_size=12),
+    st.lists(st.integers(-2, 2**64), max_size=5).map(str),
+    st.sampled_from(
+        ["true", "[true, true]", "1979-05-27", "{ a = 1 }", "0x" + "f" * 5000, "1" * 5000, "[" * 3000, "+", "inf"]
+    ),
+)
+KEYS = st.sampled_from([*Recipe.__dataclass_fields__]) | st.text(max_size=8)
 
 
 def test_paper_is_the_default() -> None:
@@ -66,3 +80,31 @@ def test_learning_rates() -> None:
     assert learning_rate(cosine, 0) == pytest.approx(0.1, rel=1e-2)
     assert learning_rate(cosine, 50) == pytest.approx(0.505)
     assert learning_rate(cosine, 100) == pytest.approx(0.01)
+
+
+def as_toml(values: dict[str, str]) -> bytes:
+    return "".join(f"{key} = {value}\n" for key, value in values.items()).encode(errors="surrogatepass")
+
+
+def read(name: str, changes: list[str]) -> None:
+    """Read a recipe: what comes out is one whose numbers are usable, or a TrainingError."""
+    try:
+        recipe = load_recipe(name, changes)
+    except TrainingError:
+        return
+    assert 0 < recipe.steps < 2**63 and 0 <= recipe.lr < float("inf")
+    assert all(type(side) is int for side in recipe.size)
+
+
+@fuzz
+@given(changes=st.lists(st.tuples(KEYS, VALUES).map("=".join) | st.text(max_size=12), max_size=3))
+def test_any_change_gives_a_recipe_or_a_refusal(changes: list[str]) -> None:
+    read("paper", changes)
+
+
+@fuzz
+@given(content=st.binary(max_size=200) | st.dictionaries(KEYS, VALUES, max_size=3).map(as_toml))
+@example(content=b"size = " + b"[" * 3000)
+def test_any_file_gives_a_recipe_or_a_refusal(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "any.toml").write_bytes(content)
+    read(str(tmp_path / "any.toml"), [])
