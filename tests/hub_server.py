@@ -147,3 +147,9 @@ def serve(hub: Hub) -> _Server:
     hub.port = server.server_address[1]
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     return server
+
+
+def part_files(tmp_path: Path) -> list[Path]:
+    """Everything under the caches that is not whole."""
+    files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and ".locks" not in path.parts]
+    return [path for path in files if "incomplete" in path.name or ".part" in path.name or ".download" in str(path)]
