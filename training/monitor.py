@@ -89,7 +89,8 @@ class Monitor:
         """Refresh the curves and the grid of contents, styles and results."""
         loss_curves({self.run.name: self.log.path}, self.run / "curves.png")
         stylizer.eval()
-        results = stylizer(*(x.to(device) for x in (self.content, self.style, self.style_images)))
+        # Not through a compiled call: compiling again for another batch size costs more than all the samples.
+        results = stylizer.forward(*(x.to(device) for x in (self.content, self.style, self.style_images)))
         stylizer.train()
         pictures: Tensor = results.float().clamp(0, 1).cpu()
         grid = utils.make_grid(torch.cat([self.content, self.style, pictures]), nrow=SAMPLES)
