@@ -93,7 +93,9 @@ class Skips:
         if self.source != "style":
             styled = content
             for blend in blends if self.adain else ():
-                styled = blend.apply(styled, content, tap, transform="adain")
+                # A style keeps means and deviations at the shallow taps; without any style there must be none here too.
+                transform = "instance-norm" if blend.transform == "instance-norm" else "adain"
+                styled = blend.apply(styled, content, tap, transform)
             maps.append(styled)
         if self.source != "content":
             styled = content

@@ -7,7 +7,7 @@ from PIL import Image
 from adain_core.images import read_picture, scale_short_side
 from adain_core.pipeline import StyleTransfer
 from adain_core.stats import mix
-from tests.helpers import random_picture, tiny_model
+from tests.helpers import lively_model, random_picture, tiny_model
 
 sides = st.integers(1, 70)
 
@@ -177,3 +177,10 @@ def test_progress_reaches_the_end_and_an_exception_in_it_stops_the_work(model):
 
     with pytest.raises(KeyboardInterrupt):
         model(random_picture(16, 16), random_picture(16, 16), progress=stop)
+
+
+@pytest.mark.parametrize("skips", ["plain", "concat-content-adain"])
+def test_instance_norm_keeps_nothing_of_the_style(skips):
+    model, content = lively_model(skips), random_picture(48, 40)
+    results = [model(content, random_picture(32, 32, seed=s), transform="instance-norm") for s in (1, 2)]
+    assert torch.equal(*results)
