@@ -35,12 +35,12 @@ from .recipe import load_recipe
 from .resources import peak_mebibytes, peak_resident_mebibytes, timed
 
 STEPS = ("encode", "style", "blend", "decode")
-LITE_WIDTHS = load_recipe("lite", []).widths
+LITE = load_recipe("lite", [])
 LARGE: list[tuple[tuple[int, ...], int, TileSize]] = [
-    (LITE_WIDTHS, 2048, "off"),
-    (LITE_WIDTHS, 2048, "auto"),
-    (LITE_WIDTHS, 6000, "auto"),
-    (LITE_WIDTHS, 8192, "auto"),
+    (LITE.widths, 2048, "off"),
+    (LITE.widths, 2048, "auto"),
+    (LITE.widths, 6000, "auto"),
+    (LITE.widths, 8192, "auto"),
     (VGG19_WIDTHS, 2048, "off"),
     (VGG19_WIDTHS, 2048, "auto"),
     (VGG19_WIDTHS, 4096, "auto"),
@@ -63,17 +63,20 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--large", action="store_true", help="large pictures; sizes, widths and repeats are set")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024, 2048], help="sides in pixels")
-    parser.add_argument("--widths", type=widths, nargs="+", default=[LITE_WIDTHS, VGG19_WIDTHS])
-    parser.add_argument("--decoder", default="plain", help="plain, add-content, concat-both, ... (default: plain)")
+    parser.add_argument("--widths", type=widths, nargs="+", default=[LITE.widths, VGG19_WIDTHS])
+    parser.add_argument("--decoder", help="plain, add-content, ... (default: lite's own for its widths, else plain)")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
     return parser.parse_args(argv)
 
 
-def random_model(channels: Sequence[int], decoder: str, device: torch.device, dtype: torch.dtype) -> StyleTransfer:
-    """A pipeline of these widths with random weights."""
-    networks = Encoder(channels), Decoder(channels, Skips.parse(decoder))
+def random_model(
+    channels: Sequence[int], decoder: str | None, device: torch.device, dtype: torch.dtype
+) -> StyleTransfer:
+    """A pipeline of these widths with random weights; None is the decoder that lite has, if the widths are lite's."""
+    usual = LITE.decoder if tuple(channels) == LITE.widths else "plain"
+    networks = Encoder(channels), Decoder(channels, Skips.parse(decoder or usual))
     for network in networks:
         network.eval().requires_grad_(False)
         initialise(network)
