@@ -71,12 +71,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def random_model(
-    channels: Sequence[int], decoder: str | None, device: torch.device, dtype: torch.dtype
-) -> StyleTransfer:
-    """A pipeline of these widths with random weights; None is the decoder that lite has, if the widths are lite's."""
-    usual = LITE.decoder if tuple(channels) == LITE.widths else "plain"
-    networks = Encoder(channels), Decoder(channels, Skips.parse(decoder or usual))
+def usual_decoder(channels: Sequence[int]) -> str:
+    """The kind of decoder that the models of these widths have."""
+    return LITE.decoder if tuple(channels) == LITE.widths else "plain"
+
+
+def random_model(channels: Sequence[int], decoder: str, device: torch.device, dtype: torch.dtype) -> StyleTransfer:
+    """A pipeline of these widths with random weights."""
+    networks = Encoder(channels), Decoder(channels, Skips.parse(decoder))
     for network in networks:
         network.eval().requires_grad_(False)
         initialise(network)
@@ -101,7 +103,7 @@ def measure_size(model: StyleTransfer, size: int, repeats: int) -> tuple[dict[st
 def measure_large(args: argparse.Namespace, channels: Sequence[int], size: int, tile: TileSize) -> list[float]:
     """Seconds, peak MiB beyond weights, content and result, and peak MiB of the whole process."""
     device = resolve_device(args.device)
-    model = random_model(channels, args.decoder, device, resolve_dtype(args.dtype, device))
+    model = random_model(channels, args.decoder or usual_decoder(channels), device, resolve_dtype(args.dtype, device))
     content, style = (torch.rand(1, 3, side, side, device=device) for side in (size, _STYLE_SIDE))
     seconds: list[float] = []
     peak = peak_mebibytes(device, lambda: seconds.append(timed(device, lambda: model(content, style, tile=tile))[1]))
@@ -109,29 +111,30 @@ def measure_large(args: argparse.Namespace, channels: Sequence[int], size: int, 
 
 
 def benchmark_large(args: argparse.Namespace) -> None:
-    print("| widths | size | tile | seconds | MiB beyond the pictures | MiB in all |")
-    print("| --- " * 6 + "|")
+    print("| widths | decoder | size | tile | seconds | MiB beyond the pictures | MiB in all |")
+    print("| --- " * 7 + "|")
     for channels, size, tile in LARGE:
         with ProcessPoolExecutor(1, get_context("spawn")) as process:
             seconds, beyond, in_all = process.submit(measure_large, args, channels, size, tile).result()
-        name = ",".join(map(str, channels))
-        print(f"| {name} | {size} | {tile} | {seconds:.1f} | {beyond:.0f} | {in_all:.0f} |", flush=True)
+        name, decoder = ",".join(map(str, channels)), args.decoder or usual_decoder(channels)
+        print(f"| {name} | {decoder} | {size} | {tile} | {seconds:.1f} | {beyond:.0f} | {in_all:.0f} |", flush=True)
 
 
 def benchmark(args: argparse.Namespace) -> None:
     device = resolve_device(args.device)
     dtype = resolve_dtype(args.dtype, device)
-    print(f"{args.decoder} decoder, {dtype}, {device}, {torch.get_num_threads()} threads\n")
+    print(f"{dtype}, {device}, {torch.get_num_threads()} threads\n")
     if args.large:
         return benchmark_large(args)
-    print(f"| widths | size | {' | '.join(STEPS)} | all | MiB |")
-    print("| --- " * (len(STEPS) + 4) + "|")
+    print(f"| widths | decoder | size | {' | '.join(STEPS)} | all | MiB |")
+    print("| --- " * (len(STEPS) + 5) + "|")
     for channels in args.widths:
-        model = random_model(channels, args.decoder, device, dtype)
+        decoder = args.decoder or usual_decoder(channels)
+        model = random_model(channels, decoder, device, dtype)
         for size in args.sizes:
             seconds, peak = measure_size(model, size, args.repeats)
             times = " | ".join(f"{1000 * value:.1f}" for value in (*seconds.values(), sum(seconds.values())))
-            print(f"| {','.join(map(str, channels))} | {size} | {times} | {peak:.0f} |", flush=True)
+            print(f"| {','.join(map(str, channels))} | {decoder} | {size} | {times} | {peak:.0f} |", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
