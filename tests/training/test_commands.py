@@ -124,14 +124,14 @@ def test_the_benchmark_prints_a_line_for_each_width_and_size(capsys: pytest.Capt
     options = ["--sizes", "32", "48", "--widths", "8,8,8,8", "4,8,8,8", "--repeats", "1"]
     assert benchmark.main([*options, "--device", "cpu", "--dtype", "float32"]) == 0
     lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if "8,8,8 " in line]
-    assert [(line[0].strip(), line[1].strip()) for line in lines] == [
+    assert [(line[0].strip(), line[2].strip()) for line in lines] == [
         ("8,8,8,8", "32"),
         ("8,8,8,8", "48"),
         ("4,8,8,8", "32"),
         ("4,8,8,8", "48"),
     ]
     for line in lines:
-        *steps, total = (float(cell) for cell in line[2:7])
+        *steps, total = (float(cell) for cell in line[3:8])
         assert total == pytest.approx(sum(steps), abs=0.3)
         assert total > 0
 
@@ -142,8 +142,8 @@ def test_large_pictures_have_processes_of_their_own(
     monkeypatch.setattr(benchmark, "LARGE", [((8, 8, 8, 8), 600, "off"), ((8, 8, 8, 8), 600, 64)])
     assert benchmark.main(["--large", "--device", "cpu", "--dtype", "float32"]) == 0
     lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if "8,8,8 " in line]
-    assert [line[2].strip() for line in lines] == ["off", "64"]
-    seconds, beyond, in_all = zip(*([float(cell) for cell in line[3:]] for line in lines), strict=True)
+    assert [line[3].strip() for line in lines] == ["off", "64"]
+    seconds, beyond, in_all = zip(*([float(cell) for cell in line[4:]] for line in lines), strict=True)
     assert min(seconds) > 0
     assert beyond[0] > beyond[1] > 0
     assert all(total > part for total, part in zip(in_all, beyond, strict=True))
