@@ -56,7 +56,7 @@ def model_card(models: Mapping[str, Weights], license_id: str | None) -> ModelCa
         lines += [f"- {key}: `{value}`" for key, value in training_summary(weights.info).items()]
         sections.append("\n".join([f"## {name}\n", *lines]))
     use = "Put the .safetensors files into ComfyUI's `models/adain` folder, or name one after `--model`:"
-    command = f"```\npython -m adain_core stylize photo.jpg painting.jpg out.png --model {next(iter(models))}\n```"
+    command = f"```\npython -m adain_core stylize photo.jpg painting.jpg -o out.png --model {next(iter(models))}\n```"
     intro = f"# Arbitrary style transfer by Adaptive Instance Normalization\n\n{use}\n\n{command}"
     return ModelCard("\n\n".join([f"---\n{data.to_yaml()}\n---\n", intro, *sections]) + "\n")
 

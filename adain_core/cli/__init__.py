@@ -26,13 +26,18 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 some of the files failed, 2 bad input, 130 interrupted."""
+def make_parser() -> Parser:
+    """The parser of all commands."""
     parser = Parser(prog="adain", description="Arbitrary style transfer by Adaptive Instance Normalization.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     for command in COMMANDS:
         command.add_parser(commands)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 some of the files failed, 2 bad input, 130 interrupted."""
+    args = make_parser().parse_args(argv)
     logging.basicConfig(format="adain: %(message)s")
     logging.getLogger("adain_core").setLevel(logging.INFO)
     try:

@@ -33,8 +33,8 @@ from .options import (
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("video", help="a film in the style of one or more pictures")
     parser.add_argument("content", type=Path, help="a film")
-    parser.add_argument("out", type=Path, help=f"the result ({', '.join(VIDEO_SUFFIXES)})")
     parser.add_argument("style", type=Path, nargs="*", help="style images or style files (none with --keyframe)")
+    parser.add_argument("-o", "--out", type=Path, required=True, help=f"the result ({', '.join(VIDEO_SUFFIXES)})")
     parser.add_argument(
         "--keyframe",
         type=keyframe,
@@ -73,6 +73,8 @@ def keyframe(text: str) -> tuple[float, Path]:
 def run(args: argparse.Namespace) -> int:
     if bool(args.style) == bool(args.keyframe):
         raise VideoError("Name style images, or the style at each --keyframe: one of the two.")
+    if args.keyframe and args.weights:
+        raise VideoError("--weights mix the styles of a whole film; leave them out where each --keyframe has its own.")
     if args.out.suffix.lower() not in VIDEO_SUFFIXES:
         raise VideoError(f"'{args.out.name}' has no known film suffix; use one of {', '.join(VIDEO_SUFFIXES)}.")
     check_output(args.out, args.overwrite)
@@ -121,12 +123,13 @@ def stylizer(
     model: StyleTransfer, args: argparse.Namespace, style: StyleStats | Callable[[int], StyleStats]
 ) -> FrameFunction:
     """What happens to the frames."""
+    mask = read_mask(args.mask)
 
     def change(frames: Iterable[Tensor]) -> Iterator[Tensor]:
         if args.size:
             frames = (scale_short_side(frame, args.size) for frame in frames)
         names = ("alpha", "transform", "keep_colors", "smoothing", "cut", "work_size", "tile", "low_memory")
         options = {name: getattr(args, name) for name in names}
-        return stylize_frames(model, frames, style, mask=read_mask(args.mask), **options)
+        return stylize_frames(model, frames, style, mask=mask, **options)
 
     return change

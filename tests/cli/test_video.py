@@ -33,21 +33,25 @@ def times(path: Path) -> list[float]:
 
 
 def test_a_film_in_the_style_of_a_picture(run_here, film, painting, tmp_path):
-    done = run_here("video", film, tmp_path / "out.mp4", painting, "--smoothing", 0.5, "--keep-colors", "luminance")
+    done = run_here(
+        "video", film, painting, "-o", tmp_path / "out.mp4", "--smoothing", 0.5, "--keep-colors", "luminance"
+    )
     assert done.returncode == 0, done.stderr
     assert times(tmp_path / "out.mp4") == pytest.approx(times(film))
 
 
 def test_styles_over_time(run_here, film, painting, photo, tmp_path):
     keyframes = ("--keyframe", f"0:{painting}", "--keyframe", f"0.8:{photo}")
-    done = run_here("video", film, tmp_path / "out.mkv", *keyframes, "--size", 24, "--work-size", 16, "--low-memory")
+    done = run_here(
+        "video", film, "-o", tmp_path / "out.mkv", *keyframes, "--size", 24, "--work-size", 16, "--low-memory"
+    )
     assert done.returncode == 0, done.stderr
     assert len(times(tmp_path / "out.mkv")) == 10
 
 
 def test_processes_share_a_film(film, painting, tmp_path):
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "adain_core"]
-    command = [sys.executable, "-m", *launcher, "video", film, tmp_path / "out.mp4", painting, "--device", "cpu"]
+    command = [sys.executable, "-m", *launcher, "video", film, painting, "-o", tmp_path / "out.mp4", "--device", "cpu"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, cwd=ROOT, timeout=120, env=environment
@@ -63,17 +67,22 @@ def test_processes_share_a_film(film, painting, tmp_path):
         ((), "--keyframe"),
         (("painting.png", "--keyframe", "0:painting.png"), "one of the two"),
         (("--keyframe", "soon:painting.png"), "not a time"),
+        (("--keyframe", "0:painting.png", "--weights", "1"), "leave them out"),
+        (("painting.png", "--mask", "nowhere.png"), "nowhere.png"),
         (("painting.png", "--smoothing", "1"), "smoothing is 1"),
     ],
 )
 def test_what_does_not_fit_is_refused(run_here, film, painting, tmp_path, arguments, message):
     given = [str(painting) if argument == "painting.png" else argument for argument in arguments]
-    done = run_here("video", film, tmp_path / "out.mp4", *given)
+    done = run_here("video", film, *given, "-o", tmp_path / "out.mp4")
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "out.mp4").exists()
 
 
 def test_other_suffixes_and_films_that_are_none_are_refused(run_here, film, painting, tmp_path):
-    assert "no known film suffix" in run_here("video", film, tmp_path / "out.txt", painting).stderr
+    assert "no known film suffix" in run_here("video", film, painting, "-o", tmp_path / "out.txt").stderr
     (tmp_path / "text.mp4").write_text("not a film")
-    assert "cannot be read as a film" in run_here("video", tmp_path / "text.mp4", tmp_path / "o.mp4", painting).stderr
+    assert (
+        "cannot be read as a film"
+        in run_here("video", tmp_path / "text.mp4", painting, "-o", tmp_path / "o.mp4").stderr
+    )
