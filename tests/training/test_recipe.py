@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.helpers import ROOT
 from training.command import TrainingError
 from training.fit import learning_rate
-from training.recipe import Recipe, load_recipe
+from training.recipe import RECIPES, Recipe, load_recipe
 
 fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 VALUES = st.one_of(
@@ -108,3 +110,10 @@ def test_any_change_gives_a_recipe_or_a_refusal(changes: list[str]) -> None:
 def test_any_file_gives_a_recipe_or_a_refusal(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "any.toml").write_bytes(content)
     read(str(tmp_path / "any.toml"), [])
+
+
+def test_an_installed_package_holds_the_recipes() -> None:
+    tables = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    patterns = tables["package-data"]["training"]
+    packed = {path for pattern in patterns for path in RECIPES.parent.glob(pattern)}
+    assert packed == set(RECIPES.glob("*.toml"))
