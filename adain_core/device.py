@@ -23,7 +23,7 @@ def resolve_device(name: str = "auto") -> torch.device:
         )
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise DeviceError(f"Device '{name}' cannot be used here: {reason}. Use 'auto' or 'cpu'.") from error

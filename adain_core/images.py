@@ -61,7 +61,7 @@ def from_pil(image: Image.Image) -> Picture:
     if image.mode.startswith("I"):
         return Picture(_tensor(np.asarray(image, dtype=np.float32) / 65535).expand(1, 3, -1, -1).clamp(0, 1))
     if image.mode == "F":
-        return Picture(_tensor(np.asarray(image)).expand(1, 3, -1, -1).nan_to_num().clamp(0, 1))
+        return Picture(_tensor(np.array(image)).expand(1, 3, -1, -1).nan_to_num().clamp(0, 1))
     if image.has_transparency_data:
         pixels = _tensor(np.asarray(image.convert("RGBA"), dtype=np.float32) / 255)
         return Picture(pixels[:, :3].contiguous(), pixels[:, 3:])
@@ -84,7 +84,8 @@ def write_picture(picture: Picture, path: str | os.PathLike[str]) -> None:
     """Write an image file, atomically; alpha is kept in the formats that have it (PNG, WebP, TIFF).
 
     Raises:
-        ImageError: the suffix is no image format, or there is no room or right to write; nothing half-written is left.
+        ImageError: the suffix is no image format, the format cannot hold such a picture, or there is no room or right
+            to write; nothing half-written is left.
     """
     path = Path(path)
     format_name = Image.registered_extensions().get(path.suffix.lower())
@@ -92,21 +93,25 @@ def write_picture(picture: Picture, path: str | os.PathLike[str]) -> None:
         raise ImageError(f"'{path.name}' has no known image suffix; use one of {', '.join(IMAGE_SUFFIXES)}.")
     image = to_pil(picture if format_name in _ALPHA_FORMATS else Picture(picture.rgb))
     buffer = io.BytesIO()
-    image.save(buffer, format_name, **_SAVE_OPTIONS.get(format_name, {}))
     try:
+        image.save(buffer, format_name, **_SAVE_OPTIONS.get(format_name, {}))
         write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{path} cannot be written as {format_name}: {reason}.") from error
 
 
 def checked_image(image: Tensor) -> Tensor:
     """The pictures themselves, [B, 3, H, W].
 
     Raises:
-        ValueError: they have another shape.
+        ValueError: they have another shape, or numbers that are not finite.
     """
     if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
         raise ValueError(f"A picture has the shape {list(image.shape)}; expected [B, 3, H, W], not empty.")
+    # The sum shows what a test of each number would, without a second picture in memory.
+    if not image.sum(dtype=torch.float32).isfinite():
+        raise ValueError("A picture holds NaN or infinite numbers; look for what went wrong where it was made.")
     return image
 
 

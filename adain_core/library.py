@@ -192,5 +192,5 @@ def _decode_thumbnail(path: Path, text: str) -> Tensor:
             if max(image.size) > _MAX_THUMBNAIL_SIDE:
                 raise ValueError(f"{image.width} x {image.height} pixels")
             return from_pil(image).rgb
-    except (binascii.Error, OSError, SyntaxError, ValueError) as error:
+    except (binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise StyleFileError(f"{path} is damaged: its thumbnail cannot be read ({error}).") from error

@@ -10,11 +10,13 @@ def checked_mask(mask: Tensor, count: int) -> Tensor:
     """A mask [H, W] or [B, H, W] for ``count`` pictures as [1 or B, 1, H, W] in 0..1.
 
     Raises:
-        ValueError: the mask has another shape.
+        ValueError: the mask has another shape, or numbers that are not finite.
     """
     mask = mask[None] if mask.ndim == 2 else mask
     if mask.ndim != 3 or len(mask) not in (1, count) or 0 in mask.shape:
         raise ValueError(f"A mask has the shape {list(mask.shape)}; expected [H, W] or [B, H, W] for {count} pictures.")
+    if not mask.isfinite().all():
+        raise ValueError("A mask holds NaN or infinite numbers; look for what went wrong where it was made.")
     return mask[:, None].float().clamp(0, 1)
 
 

@@ -169,8 +169,8 @@ class StyleTransfer:
             return style if isinstance(style, StyleStats) else look(style)
 
         styles = list(style) if isinstance(style, Sequence) else [style]
-        if not styles and not regions:
-            raise ValueError("There is no style; give at least one, or a region.")
+        if not styles and not (regions and mask is None and weights is None):
+            raise ValueError("There is no style; give at least one, or regions alone without mask and weights.")
         layers = [(mask, mix([measure(s) for s in styles], weights))] if styles else []
         layers += [(region, measure(s)) for region, s in regions]
         if low_memory:
@@ -279,11 +279,13 @@ class StyleTransfer:
         Raises:
             ValueError: features and style come from different spaces, or an argument is out of range.
         """
-        for name, space in (("The features", features.space), ("The style", style.space)):
+        for what, space in (("There are features", features.space), ("There is a style", style.space)):
             if space != self.space:
                 raise ValueError(
-                    f"{name} come from the space {space}, but this model's is {self.space}; make them with this model."
+                    f"{what} of the space {space}, but this model's is {self.space}; use one model for all."
                 )
+        if style.mean[DEEPEST_TAP].shape[1] != features.content.shape[1]:
+            raise ValueError("The style is damaged: it has not as many channels as its space; measure it again.")
         if not (math.isfinite(alpha) and 0 <= alpha <= 1):
             raise ValueError(f"alpha is {alpha}; expected a number from 0 (content) to 1 (style).")
         if transform not in TRANSFORMS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -43,8 +44,10 @@ class Skips:
         """The skips that a word such as ``concat-content-adain`` names.
 
         Raises:
-            ValueError: the word names no kind of skips.
+            ValueError: the word names no kind of skips, or the strength is not finite.
         """
+        if not math.isfinite(strength):
+            raise ValueError(f"The strength of the skips is {strength}; expected a finite number.")
         if name == "plain":
             return cls()
         for join, source, adain in product(get_args(Join), get_args(Source), (False, True)):

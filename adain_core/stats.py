@@ -229,6 +229,8 @@ def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
 
 
 def _common_space(styles: Sequence[StyleStats]) -> str:
+    if not styles:
+        raise ValueError("There is no style; give at least one.")
     spaces = sorted({style.space for style in styles})
     if len(spaces) != 1:
         raise ValueError(

@@ -187,9 +187,10 @@ def build(module: Network, state: Mapping[str, Tensor], path: Path) -> Network:
     for key in sorted(expected.keys() | found.keys()):
         if expected.get(key) != found.get(key):
             raise WeightsError(f"{path}: '{key}' has the shape {found.get(key)}, expected {expected.get(key)}.")
-    if not all(torch.isfinite(value).all() for value in state.values()):
+    floats = {key: value.float() for key, value in state.items()}
+    if not all(value.isfinite().all() for value in floats.values()):
         raise WeightsError(f"{path} holds numbers that are not finite.")
-    module.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
+    module.load_state_dict(floats, assign=True)
     return module.eval().requires_grad_(False)
 
 

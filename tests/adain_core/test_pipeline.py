@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -184,3 +186,20 @@ def test_instance_norm_keeps_nothing_of_the_style(skips):
     model, content = lively_model(skips), random_picture(48, 40)
     results = [model(content, random_picture(32, 32, seed=s), transform="instance-norm") for s in (1, 2)]
     assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+@pytest.mark.parametrize("where", ["content", "style", "mask", "style_mask"])
+def test_numbers_that_are_not_finite_are_refused(where, number):
+    inputs = {"content": random_picture(20, 24), "style": random_picture(16, 16)}
+    inputs |= {"mask": torch.ones(20, 24), "style_mask": torch.ones(16, 16)}
+    inputs[where].view(-1)[7] = number
+    with pytest.raises(ValueError, match=("mask" if "mask" in where else "picture") + " holds NaN or infinite"):
+        tiny_model()(**inputs)
+
+
+@pytest.mark.parametrize("options", [{}, {"mask": torch.ones(4, 4)}, {"weights": [1.0]}])
+def test_mask_and_weights_without_a_style_are_refused(options):
+    region = (torch.ones(4, 4), random_picture(16, 16))
+    with pytest.raises(ValueError, match="no style"):
+        tiny_model()(random_picture(20, 24), regions=[region] if options else [], **options)

@@ -1,5 +1,7 @@
 """Whatever bytes stand in a file, its reader gives a value or its own error, and never runs or reserves too much."""
 
+import base64
+import io
 import json
 import zipfile
 
@@ -7,6 +9,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import save
 
 from adain_core.checkpoint import read_checkpoint
@@ -15,7 +19,7 @@ from adain_core.encoder import Encoder
 from adain_core.files import MAX_BYTES, WeightsError
 from adain_core.hub import HubError, HubFile
 from adain_core.images import ImageError, Picture, read_picture, write_picture
-from adain_core.library import StyleFileError
+from adain_core.library import StyleFileError, list_styles
 from adain_core.stats import StyleStats
 from adain_core.weights import Weights, load_weights, resolve, save_weights
 from tests.helpers import TINY_WIDTHS, random_picture, tiny_model
@@ -172,3 +176,53 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
     assert (tmp_path / "bomb.pth").stat().st_size < 2**14
     with pytest.raises(WeightsError, match="unpacks to more"):
         read_checkpoint(tmp_path / "bomb.pth")
+
+
+def changed(path, tensors=(), **metadata) -> None:
+    """Change some of a .safetensors file."""
+    with safe_open(path, framework="pt") as file:
+        whole = {key: file.get_tensor(key) for key in file.keys()} | dict(tensors)  # noqa: SIM118
+        path.write_bytes(save(whole, file.metadata() | metadata))
+
+
+def test_a_thumbnail_that_claims_to_be_huge(good, tmp_path):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
+    jpeg = bytearray(buffer.getvalue())
+    size = jpeg.index(b"\xff\xc0") + 5
+    jpeg[size : size + 4] = b"\xff\xff\xff\xff"
+    path = tmp_path / "style.safetensors"
+    path.write_bytes(good[path.name])
+    changed(path, thumbnail=base64.b64encode(jpeg).decode())
+    with pytest.raises(StyleFileError, match="thumbnail"):
+        StyleStats.load(path)
+    assert list_styles(tmp_path) == []
+
+
+@pytest.mark.parametrize("strength", ["nan", "inf", "-inf"])
+def test_a_strength_that_is_no_number(good, tmp_path, strength):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(good[path.name])
+    changed(path, skip_strength=strength)
+    with pytest.raises(WeightsError, match="damaged metadata"):
+        load_weights(path)
+
+
+def test_weights_in_eight_bits_are_read_as_any_others(good, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(good[path.name])
+    state = load_weights(path).decoder.state_dict()
+    changed(path, {f"decoder.{key}": value.to(torch.float8_e4m3fn) for key, value in state.items()})
+    assert load_weights(path).decoder.conv1_1.weight.dtype == torch.float32
+
+
+def test_a_style_with_channels_of_another_model(tmp_path):
+    model = tiny_model()
+    model.compute_style_stats(random_picture(20, 20)).save(tmp_path / "s.safetensors")
+    stats = StyleStats.load(tmp_path / "s.safetensors")
+    changed(
+        tmp_path / "s.safetensors",
+        {f"{part}.{tap}": torch.ones(3) for part in ("mean", "std") for tap in stats.mean},
+    )
+    with pytest.raises(ValueError, match="channels"):
+        model(random_picture(20, 20), StyleStats.load(tmp_path / "s.safetensors"))

@@ -142,8 +142,13 @@ def test_an_unknown_suffix(refused, tmp_path):
     assert "image suffix" in refused(out=tmp_path / "out.docx")
 
 
-def test_an_unknown_device(refused):
-    assert "'warp'" in refused("--device", "warp")
+def test_a_format_that_holds_no_colours(refused, tmp_path):
+    assert "out.xbm" in refused(out=tmp_path / "out.xbm")
+
+
+@pytest.mark.parametrize("device", ["warp", "meta"])
+def test_an_unknown_device(refused, device):
+    assert f"'{device}'" in refused("--device", device)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
