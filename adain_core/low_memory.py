@@ -86,7 +86,13 @@ def stylize_tiles(
     tile: TileSize,
     progress: Progress = ignore_progress,
 ) -> Tensor:
-    """As :func:`stylize_by_thumbnail`, where each layer has the content's statistics too, one set for each picture."""
+    """As :func:`stylize_by_thumbnail`, where each layer has the content's statistics too, one set for each picture.
+
+    Raises:
+        ValueError: there are neither one nor as many styles as contents.
+    """
+    for _, style, _ in layers:
+        style.check_count(len(content))
     size = content.shape[-2], content.shape[-1]
     masks = [None if mask is None else resize_mask(checked_mask(mask, len(content)), size) for mask, *_ in layers]
     result = torch.empty_like(content, dtype=torch.float32, memory_format=torch.contiguous_format)

@@ -294,11 +294,7 @@ class StyleTransfer:
             raise ValueError(
                 "This decoder has its one style inside and takes no other (batch normalisation); use alpha 0."
             )
-        count = len(features.content)
-        if style.count not in (1, count):
-            raise ValueError(
-                f"There are {count} contents but {style.count} styles; expected one style or one for each content."
-            )
+        style.check_count(len(features.content))
         region = None if mask is None else self._padded_mask(mask, features.image)
         blend = Blend(style.to(self.device), alpha, region, transform, content and content.to(self.device))
         current = blend.apply(features.current, features.content, DEEPEST_TAP)

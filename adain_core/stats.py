@@ -111,6 +111,17 @@ class StyleStats:
         """Number of styles in the batch."""
         return len(next(iter(self.mean.values())))
 
+    def check_count(self, contents: int) -> None:
+        """Make sure that this is one style, or one for each of so many contents.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        if self.count not in (1, contents):
+            raise ValueError(
+                f"There are {contents} contents but {self.count} styles; expected one style or one for each content."
+            )
+
     @classmethod
     def stack(cls, styles: Sequence[StyleStats]) -> StyleStats:
         """Styles side by side as a batch; their pictures are kept where all have the same size."""
@@ -176,14 +187,17 @@ def mix(styles: Sequence[StyleStats], weights: Sequence[float] | None = None) ->
     For independent Gaussian channels this is also their Wasserstein barycentre; else see :func:`mix_by_transport`.
 
     Args:
-        styles: one or more, each a single style.
+        styles: one or more, each a single style, or batches of as many.
         weights: one for each style, finite, not negative, not all zero; they are divided by their sum. Equal if not
             given.
 
     Raises:
-        ValueError: the weights do not fit, or the styles come from different spaces.
+        ValueError: the weights or the batches do not fit, or the styles come from different spaces.
     """
     space = _common_space(styles)
+    counts = [style.count for style in styles]
+    if len(set(counts)) > 1:
+        raise ValueError(f"Batches of {counts} styles cannot be mixed; mix single styles, or batches of as many.")
     shares = _shares(weights, len(styles))
     parts = {name: {tap: weighted_mean(xs, shares) for tap, xs in _common(styles, name).items()} for name in _PARTS}
     return StyleStats(**parts, space=space, image=styles[0].image if len(styles) == 1 else None)

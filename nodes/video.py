@@ -92,6 +92,10 @@ class AdaINStylizeVideo(io.ComfyNode):
                     f"'{name}' comes from a model with space {stats.space}, but 'model' has the space {model.space};"
                     " use one model for both, and styles that were saved with it."
                 )
+            if stats is not None and stats.count != 1:
+                raise ValueError(f"'{name}' is a batch of {stats.count} styles; connect one, such as from Mix Styles.")
+        if mask is not None and mask.ndim == 3 and len(mask) > 1:
+            raise ValueError(f"'mask' is a batch of {len(mask)}; connect one mask, which serves all frames.")
         over_time = style
         if style_end is not None:
             over_time = StyleTimeline([0, max(1, len(rgb) - 1)], [style, style_end]).at
@@ -102,7 +106,7 @@ class AdaINStylizeVideo(io.ComfyNode):
             rgb.split(_TOGETHER),
             over_time,
             alpha,
-            from_mask(mask, "mask", "style", 1),
+            from_mask(mask, "mask", "frames", 1),
             keep_colors=None if keep_colors == OFF else keep_colors,
             smoothing=smoothing,
             cut=cut,

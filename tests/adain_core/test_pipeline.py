@@ -203,3 +203,13 @@ def test_mask_and_weights_without_a_style_are_refused(options):
     region = (torch.ones(4, 4), random_picture(16, 16))
     with pytest.raises(ValueError, match="no style"):
         tiny_model()(random_picture(20, 24), regions=[region] if options else [], **options)
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_another_number_of_styles_than_contents_is_refused(model, low_memory):
+    styles = model.compute_style_stats(torch.cat([random_picture(16, 16, seed=s) for s in range(3)]), each=True)
+    contents = torch.cat([random_picture(16, 16, seed=s) for s in (4, 5)])
+    with pytest.raises(ValueError, match="2 contents but 3 styles"):
+        model(contents, styles, low_memory=low_memory)
+    with pytest.raises(ValueError, match="cannot be mixed"):
+        mix([styles, model.compute_style_stats(contents, each=True)])

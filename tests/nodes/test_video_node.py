@@ -81,3 +81,14 @@ def test_what_does_not_fit_is_named(comfy, tiny):
         video(comfy, tiny, film(2), style=style(comfy, tiny, 1), style_end=style(comfy, other, 1))
     with pytest.raises(ValueError, match="'mask' is a batch of 2"):
         video(comfy, tiny, film(2), style=style(comfy, tiny, 1), mask=torch.rand(2, 48, 64))
+
+
+def test_a_batch_of_styles_and_one_of_masks_are_refused(comfy, tiny):
+    (styles,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image(batch=3), batch="each")
+    (style,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image())
+    options = {"model": tiny, "frames": image(batch=3)}
+    for name, given in (("style", {"style": styles}), ("style_end", {"style": style, "style_end": styles})):
+        with pytest.raises(ValueError, match=f"'{name}' is a batch of 3 styles"):
+            comfy.call("AdaINStylizeVideo", **options, **given)
+    with pytest.raises(ValueError, match="serves all frames"):
+        comfy.call("AdaINStylizeVideo", **options, style=style, mask=torch.ones(3, 8, 8))
