@@ -111,11 +111,6 @@ PRESETS = {
 """By the names that models are called by. All that end in ``-relu5_1`` go further, for Gatys."""
 
 
-def hub_presets() -> list[str]:
-    """Names of the encoders that the Hub has; ``describe_preset`` says from where."""
-    return list(PRESETS)
-
-
 def describe_preset(name: str) -> str:
     """From where a preset would be downloaded, and how much, for people to see before it happens."""
     preset = PRESETS[name]

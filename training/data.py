@@ -28,7 +28,8 @@ def find_images(*places: Path) -> list[Path]:
     for place in places:
         if not place.exists():
             raise TrainingError(f"There is no file or folder {place}; name the images to work with.")
-        images = [p for p in place.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES] if place.is_dir() else [place]
+        inside = place.rglob("*") if place.is_dir() else [place]
+        images = [p for p in inside if p == place or (p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())]
         if not images:
             raise TrainingError(f"{place} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
         found.update(images)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files import WeightsError
 from ..presets import PRESETS, describe_preset
 from ..weights import EMBEDDED, embedded_models, load_weights, models_folder
 
@@ -36,7 +37,11 @@ def run(args: argparse.Namespace) -> int:
 
 def describe(name: str, path: Path, place: str) -> None:
     """Print what a weights file says of itself."""
-    weights = load_weights(path)
+    try:
+        weights = load_weights(path)
+    except WeightsError as error:
+        print(f"{name}: {error}")
+        return
     modules = [module for module in (weights.encoder, weights.decoder) if module]
     parameters = sum(p.numel() for module in modules for p in module.parameters())
     decoder = str(weights.decoder.skips) if weights.decoder else "no decoder"

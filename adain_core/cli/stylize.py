@@ -109,7 +109,7 @@ def plan(content: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
         return [(content, out)]
     if out.is_file():
         raise ImageError(f"{content} is a folder, but {out} is a file; name a folder for the results.")
-    sources = sorted(p for p in content.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    sources = sorted(p for p in content.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
     if not sources:
         raise ImageError(f"{content} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
     jobs = [(source, out / source.name) for source in sources]

@@ -23,10 +23,11 @@ def table() -> dict[str, tuple[str, str]]:
 def test_info_lists_embedded_models_ones_own_and_presets(tmp_path, monkeypatch, capsys):
     decoder = Decoder(TINY_WIDTHS, style_inside=True)
     save_weights(Weights("s", Encoder(TINY_WIDTHS), decoder), tmp_path / "mine.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"no weights")
     monkeypatch.setenv("ADAIN_MODELS", str(tmp_path))
     assert main(["info"]) == 0
     out = capsys.readouterr().out
-    for name in (*embedded_models(), "mine", *PRESETS):
+    for name in (*embedded_models(), "mine", "broken", *PRESETS):
         assert re.search(rf"^{name}: ", out, re.MULTILINE), name
     assert out.count("with its one style inside") == 1
     assert "hf://timm/vgg19.tv_in1k/model.safetensors@" in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,12 @@ def test_images_are_found_among_files_and_folders(data: Path) -> None:
     assert found == sorted([*(data / "style").iterdir(), data / "content" / "1.png"])
     with pytest.raises(TrainingError, match="no file or folder"):
         find_images(data / "nothing")
+
+
+def test_a_folder_with_the_name_of_an_image_is_none(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    image = Path(shutil.copy(data / "content" / "1.png", tmp_path / "folder.png"))
+    assert find_images(tmp_path) == [image]
 
 
 def test_a_centre_square_is_centred(data: Path) -> None:
