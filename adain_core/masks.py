@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+from .stats import resize_mask
 
 
 def checked_mask(mask: Tensor, count: int) -> Tensor:
@@ -24,3 +28,11 @@ def filled_mask(mask: Tensor) -> Tensor:
     """A mask [B, 1, H, W] with those that are zero everywhere made 1: statistics under them do not exist, and are not
     used."""
     return torch.where(mask.sum(dim=(2, 3), keepdim=True) == 0, torch.ones_like(mask), mask)
+
+
+def soft_mask(mask: Tensor, grid: Sequence[int]) -> Tensor:
+    """A mask [B, 1, H, W] whose edges are as soft as a coarser grid of features makes them.
+
+    Where maps of several depths are blended, the shallow ones must not change more suddenly than the deep ones.
+    """
+    return resize_mask(resize_mask(mask, grid), mask.shape[-2:])

@@ -21,7 +21,7 @@ from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from .features import Features
 from .images import Picture, checked_image, from_pil, resize, to_pil
 from .low_memory import stylize_by_thumbnail
-from .masks import checked_mask, filled_mask
+from .masks import checked_mask, filled_mask, soft_mask
 from .progress import Progress, ignore_progress
 from .stats import Detail, StyleStats, merge, mix, resize_mask
 from .tiling import (
@@ -316,10 +316,12 @@ class StyleTransfer:
                 f"The decoder '{skips}' needs the style's picture, but a mixed or loaded style has only its"
                 " statistics; use one style picture, or a decoder without skips from the style."
             )
-        blends: Sequence[Blend] = features.blends
-        if skips.adain:
-            blends = self._with_shallow_stats(features, tile, lambda share: progress(_ENCODING_SHARE * share))
-        start = _ENCODING_SHARE if skips.adain else 0.0
+        grid = features.current.shape[-2:]
+        blends = [b if b.mask is None else replace(b, mask=soft_mask(b.mask, grid)) for b in features.blends]
+        tiles = self.tiles(features.image, tile)
+        start = _ENCODING_SHARE if skips.adain and len(tiles) > 1 else 0.0  # a single tile is all there is to measure
+        if start:
+            blends = self._with_shallow_stats(features.image, blends, tile, lambda share: progress(start * share))
         pictures = torch.empty_like(features.image, dtype=torch.float32, memory_format=torch.contiguous_format)
 
         def decode_tile(part: Tile) -> None:
@@ -329,9 +331,7 @@ class StyleTransfer:
             target = pictures[part.at(1)]
             target.copy_(pixels[:, :, : target.shape[-2], : target.shape[-1]].float().clamp(0, 1))
 
-        for_each_tile(
-            self.tiles(features.image, tile), decode_tile, lambda share: progress(start + (1 - start) * share)
-        )
+        for_each_tile(tiles, decode_tile, lambda share: progress(start + (1 - start) * share))
         return pictures
 
     def _skip_maps(self, images: Tensor, blends: Sequence[Blend], tile: Tile) -> dict[str, list[Tensor]]:
@@ -347,15 +347,17 @@ class StyleTransfer:
         content = self._tiled.tile(images, tile, skips.taps, SKIP_HALO)
         return {tap: skips.maps(tap, content[tap], parts, [maps[tap] for maps in style_maps]) for tap in skips.taps}
 
-    def _with_shallow_stats(self, features: Features, tile: TileSize, progress: Progress) -> list[Blend]:
+    def _with_shallow_stats(
+        self, images: Tensor, blends: list[Blend], tile: TileSize, progress: Progress
+    ) -> list[Blend]:
         """The blends with the content's statistics at the skips' taps, which a tile cannot measure by itself."""
-        blends = list(features.blends)
+        blends = list(blends)
         taps = set(self.decoder.skips.taps)
         missing = [
             i for i, blend in enumerate(blends) if blend.content is None or not taps <= blend.content.mean.keys()
         ]
         weights = [None if (mask := blends[i].mask) is None else filled_mask(mask) for i in missing]
-        for i, stats in zip(missing, self._measure_skips(features.image, weights, tile, progress), strict=True):
+        for i, stats in zip(missing, self._measure_skips(images, weights, tile, progress), strict=True):
             known = blends[i].content or stats
             mean, std = stats.mean | known.mean, stats.std | known.std
             blends[i] = replace(blends[i], content=replace(stats, mean=mean, std=std))

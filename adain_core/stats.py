@@ -14,7 +14,7 @@ from torch import Tensor
 from .distribution import covariance, quantiles, resample
 from .gaussian import barycentre, weighted_mean
 from .library import MOST_QUANTILES, read_style, write_style
-from .normalize import EPS, mean_std
+from .normalize import EPS, mean_std, variance_and_mean
 
 Detail = Literal["covariance", "quantiles"]
 """What some transforms need beyond mean and standard deviation."""
@@ -298,11 +298,11 @@ _Moments = tuple[Tensor, Tensor, Tensor]
 
 
 def _moments(x: Tensor, weight: Tensor | None) -> _Moments:
-    x = x.float()
     if weight is None:
-        var, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
+        var, mean = variance_and_mean(x)
         total = torch.full((len(x), 1, 1, 1), float(x.shape[2] * x.shape[3]), device=x.device)
         return total, mean, var * total
+    x = x.float()
     weight = resize_mask(weight, x.shape[-2:]).float()
     total = weight.sum(dim=(2, 3), keepdim=True)
     mean = (x * weight).sum(dim=(2, 3), keepdim=True) / _positive(total)
