@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
 
 FORMAT = "adain-1"
@@ -13,8 +15,17 @@ MAX_BYTES = 2**31
 """No weights file is larger; what is gets refused before anything is read."""
 
 
+_log = logging.getLogger(__name__)
+
+
 class WeightsError(ValueError):
     """A weights file cannot be found, read or used; the message says which, why and what would fit."""
+
+
+@cache
+def log_passed_over(reason: str) -> None:
+    """Warn, once, that a file among others is not used; the reason is a sentence that names it."""
+    _log.warning("%s It is passed over.", reason)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

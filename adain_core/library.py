@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .files import FORMAT, write_atomically
+from .files import FORMAT, log_passed_over, write_atomically
 from .images import Picture, from_pil, to_pil
 
 STYLE_SUFFIX = ".safetensors"
@@ -66,7 +66,7 @@ def is_style_file(path: str | os.PathLike[str]) -> bool:
 
 
 def list_styles(folder: str | os.PathLike[str]) -> list[StyleFile]:
-    """The style files of a folder, by file name; other .safetensors files in it are passed over.
+    """The style files of a folder, by file name; other .safetensors files in it are passed over, with a warning.
 
     Raises:
         StyleFileError: there is no such folder.
@@ -78,8 +78,8 @@ def list_styles(folder: str | os.PathLike[str]) -> list[StyleFile]:
     for path in sorted(folder.glob(f"*{STYLE_SUFFIX}")):
         try:
             styles.append(read_style(path)[0])
-        except StyleFileError:
-            continue
+        except StyleFileError as error:
+            log_passed_over(str(error))
     return styles
 
 

@@ -82,10 +82,13 @@ def test_another_models_style_is_refused(saved):
         tiny_model(space="other")(random_picture(32, 32), StyleStats.load(saved[1]))
 
 
-def test_other_files_are_passed_over_in_a_list(saved):
+def test_other_files_are_passed_over_in_a_list_with_one_warning_each(saved, caplog):
     save_file({"weight": torch.zeros(3)}, saved[1].parent / "model.safetensors", {"format": "adain-1", "kind": "model"})
     (saved[1].parent / "empty.safetensors").write_bytes(b"")
-    assert [style.path for style in list_styles(saved[1].parent)] == [saved[1]]
+    for _ in range(2):
+        assert [style.path for style in list_styles(saved[1].parent)] == [saved[1]]
+    empty, model = sorted(caplog.messages)
+    assert "empty.safetensors is not a readable" in empty and "model.safetensors holds a model, not a style" in model
 
 
 STYLE = {"format": "adain-1", "kind": "style", "space": "s"}
