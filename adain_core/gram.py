@@ -49,7 +49,7 @@ class Settings:
     style_weight: float = 1e5
     variation_weight: float = 0.0
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    iterations: int = 500
+    iterations: int = 300
     scales: int = 1
     history: int = 20
     tolerance: float = 0.0
@@ -80,7 +80,6 @@ PRESETS = {
         content_tap="conv2_2",
         style_taps=("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"),
         style_weight=1e6,
-        iterations=300,
         history=100,
     ),
 }

@@ -34,7 +34,7 @@ def _shared_inputs() -> list[io.Input]:
         ),
         io.Int.Input(
             "iterations",
-            default=300,
+            default=gatys.Settings.iterations,
             min=1,
             max=10000,
             tooltip="How often the loss and its gradient are computed in all. More is better and slower.",
