@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import get_args
 
 from comfy.model_management import intermediate_device
 from comfy_api.latest import io
@@ -19,7 +18,12 @@ from .progress import progress_bar
 from .types import AdaINFeatures, AdaINModel, AdaINStyle, Content, Model
 
 MOST_STYLES = 8
-NO_DETAIL = "none"
+_DETAILS: dict[str, Collection[Detail]] = {
+    "none": (),
+    "covariance": ("covariance",),
+    "quantiles": ("quantiles",),
+    "both": ("covariance", "quantiles"),
+}
 MIXES = {"linear": mix, "wasserstein": mix_by_transport}
 
 
@@ -131,10 +135,10 @@ class AdaINComputeStyleStats(io.ComfyNode):
                 batch_input(),
                 io.Combo.Input(
                     "detail",
-                    options=[NO_DETAIL, *get_args(Detail)],
-                    default=NO_DETAIL,
+                    options=list(_DETAILS),
+                    default="none",
                     tooltip="What to measure besides means and standard deviations: covariance for the transforms wct"
-                    " and gaussian-ot, quantiles for efdm and histogram.",
+                    " and gaussian-ot, quantiles for efdm and histogram, or both.",
                 ),
                 io.Mask.Input(
                     "mask", optional=True, tooltip="Measure only where the mask is white. Soft edges count in part."
@@ -147,9 +151,8 @@ class AdaINComputeStyleStats(io.ComfyNode):
     def execute(
         cls, model: Model, image: Tensor, style_scale: float, batch: str, detail: str, mask: Tensor | None = None
     ) -> io.NodeOutput:
-        details = () if detail == NO_DETAIL else (detail,)
         return io.NodeOutput(
-            compute_style_stats(model, image, "image", progress_bar(), batch, style_scale, details, mask)
+            compute_style_stats(model, image, "image", progress_bar(), batch, style_scale, _DETAILS[detail], mask)
         )
 
 

@@ -41,7 +41,14 @@ def test_stylize_with_colours_is_the_chain_and_preserve_color(comfy, tiny):
 
 @pytest.mark.parametrize(
     "transform, detail",
-    [("wct", "covariance"), ("gaussian-ot", "covariance"), ("efdm", "quantiles"), ("instance-norm", "none")],
+    [
+        ("wct", "covariance"),
+        ("wct", "both"),
+        ("gaussian-ot", "covariance"),
+        ("efdm", "quantiles"),
+        ("efdm", "both"),
+        ("instance-norm", "none"),
+    ],
 )
 def test_every_transform_gives_the_same_in_the_chain_and_in_stylize(comfy, tiny, transform, detail):
     content, style = image(), image(seed=1)
