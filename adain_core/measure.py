@@ -11,11 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
+from .images import checked_image, resize
 from .normalize import adaptive_instance_norm, mean_std
-from .stats import StyleStats
+from .stats import StyleStats, merge
 
 Convention = Literal["mse", "euclidean"]
 
+# The smallest picture that has a structural similarity and features at every layer.
+_SMALLEST = 16
 _LUMA = (0.299, 0.587, 0.114)
 _SSIM_WINDOW = 11
 _SSIM_SIGMA = 1.5
@@ -62,6 +65,32 @@ def measure(
         style={tap: loss.item() for tap, loss in style_losses(features, style).items()},
         ssim=ssim(result, content).mean().item(),
     )
+
+
+def measure_result(encoder: Encoder, result: Tensor, content: Tensor, style: Tensor) -> Measures:
+    """What an encoder says of results, on its device.
+
+    Args:
+        encoder: in whose features to measure.
+        result: pictures [B, 3, H, W] in 0..1, H and W at least 16.
+        content: [B or 1, 3, h, w] in 0..1; brought to the result's size.
+        style: [N, 3, h, w] in 0..1, one style seen N times; h and w at least 16.
+
+    Raises:
+        ValueError: a picture is too small or not finite, or there are not as many contents as results.
+    """
+    if len(content) not in (1, len(result)):
+        raise ValueError(f"There are {len(content)} contents but {len(result)} results; give one, or one for each.")
+    for name, picture in (("result", result), ("style", style)):
+        if min(picture.shape[-2:]) < _SMALLEST:
+            raise ValueError(f"The {name} is smaller than {_SMALLEST} pixels; there is too little to measure.")
+    device = next(encoder.parameters()).device
+    result, content, style = (checked_image(picture).to(device) for picture in (result, content, style))
+    content = resize(content, result.shape[-2:])
+    with torch.inference_mode():
+        stats = merge([StyleStats.measure(encoder(style, STYLE_TAPS), space="")])
+        features = encoder(content)[DEEPEST_TAP]
+        return measure(encoder, result, content.expand_as(result), features, stats)
 
 
 def distance(a: Tensor, b: Tensor, convention: Convention = "mse") -> Tensor:

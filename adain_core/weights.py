@@ -28,7 +28,7 @@ from torch import Tensor
 from .convert import find_networks
 from .decoder import Decoder
 from .encoder import Encoder
-from .files import FORMAT, MAX_BYTES, WeightsError, write_atomically
+from .files import FORMAT, MAX_BYTES, WeightsError, log_passed_over, write_atomically
 from .hub import SCHEME, HubError, HubFile, cache_folder, download, hash_of
 from .presets import PRESETS, VGG19_NORMALISED, VGG19_TORCHVISION
 from .progress import Progress, ignore_progress
@@ -229,6 +229,21 @@ def training_summary(info: Mapping[str, str]) -> dict[str, object]:
     return json.loads(info.get("training", "{}"))
 
 
+def load_encoder(model: str | os.PathLike[str] = "lite", progress: Progress = ignore_progress) -> tuple[Encoder, str]:
+    """An encoder, for what needs no decoder, and its space.
+
+    Args:
+        model: as for :func:`load_model`; a file may hold the encoder alone.
+        progress: called with the share of a download that is done.
+
+    Raises:
+        WeightsError: it is not found.
+    """
+    path = resolve(model, progress)
+    weights = _load(path)
+    return weights.encoder or find_encoder(weights.space, [path.parent], progress), weights.space
+
+
 def load_model(
     model: str | os.PathLike[str] = "lite",
     decoder: str | os.PathLike[str] | None = None,
@@ -248,7 +263,7 @@ def load_model(
         WeightsError: something is not found, or the spaces differ.
     """
     path = resolve(model, progress)
-    weights = _load_folder(path) if path.is_dir() else load_weights(path)
+    weights = _load(path)
     if decoder is not None:
         other = load_weights(resolve(decoder, progress))
         if other.decoder is None:
@@ -257,18 +272,19 @@ def load_model(
         weights = replace(weights, decoder=other.decoder, info={**weights.info, **other.info})
     if weights.decoder is None:
         raise WeightsError(f"{path} holds no decoder; name one for the space {weights.space}.")
-    beside = path if path.is_dir() else path.parent
-    encoder = weights.encoder or find_encoder(weights.space, [beside, *folders], progress)
+    encoder = weights.encoder or find_encoder(weights.space, [path.parent, *folders], progress)
     return Model(weights.space, encoder, weights.decoder, weights.info, weights.path)
 
 
-def _load_folder(folder: Path) -> Weights:
-    """The one encoder and the one decoder of a folder."""
-    found = [load_weights(path) for path in sorted(folder.glob("*.safetensors"))]
+def _load(path: Path) -> Weights:
+    """A weights file, or the one encoder and the one decoder of a folder."""
+    if not path.is_dir():
+        return load_weights(path)
+    found = [load_weights(file) for file in sorted(path.glob("*.safetensors"))]
     encoders, decoders = [w for w in found if w.encoder], [w for w in found if w.decoder]
     if len(encoders) != 1 or len(decoders) != 1:
         raise WeightsError(
-            f"{folder} holds {len(encoders)} encoders and {len(decoders)} decoders; expected one of each, or"
+            f"{path} holds {len(encoders)} encoders and {len(decoders)} decoders; expected one of each, or"
             " name a file in it."
         )
     _check_same_space(encoders[0], decoders[0])
@@ -357,7 +373,8 @@ def find_encoder(space: str, folders: Iterable[Path], progress: Progress = ignor
         for path in sorted(folder.glob("*.safetensors")):
             try:
                 weights = load_weights(path)
-            except WeightsError:
+            except WeightsError as error:
+                log_passed_over(str(error))
                 continue
             if weights.encoder and weights.space == space:
                 return weights.encoder

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.encoder import DEEPEST_TAP
 from ..adain_core.grid import contact_sheet
-from ..adain_core.images import resize
-from ..adain_core.measure import Measures, measure
+from ..adain_core.measure import Measures, measure_result
 from ..adain_core.progress import Progress, ignore_progress
 from .images import from_image, to_image
 from .progress import progress_bar, section
@@ -19,8 +16,6 @@ from .steps import MOST_STYLES, blend, compute_style_stats, decode, encode
 from .types import AdaINModel, Model
 
 MOST_MODELS = 4
-# The smallest picture that has a structural similarity and features at every layer.
-_SMALLEST = 16
 
 
 def parse_alphas(text: str) -> list[float]:
@@ -118,7 +113,8 @@ class AdaINMeasure(io.ComfyNode):
             inputs=[
                 AdaINModel.Input(
                     "model",
-                    tooltip="Its encoder measures; a model other than the one that stylised is the fairer judge.",
+                    tooltip="Its encoder measures, and may be alone; a model other than the one that stylised is the"
+                    " fairer judge.",
                 ),
                 io.Image.Input("result", tooltip="The stylised picture."),
                 io.Image.Input("content", tooltip="What it was made from; brought to the result's size if need be."),
@@ -134,25 +130,11 @@ class AdaINMeasure(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Model, result: Tensor, content: Tensor, style: Tensor) -> io.NodeOutput:
-        pictures, contents = from_image(result, "result")[0], from_image(content, "content")[0]
-        if len(contents) not in (1, len(pictures)):
-            raise ValueError(
-                f"'content' is a batch of {len(contents)}, but 'result' of {len(pictures)}; connect one content or one"
-                " for each result."
-            )
-        if min(pictures.shape[-2:]) < _SMALLEST:
-            raise ValueError(f"'result' is smaller than {_SMALLEST} pixels; there is too little to measure.")
-        style_stats = compute_style_stats(model, style, "style", progress_bar())
-        pipeline = model.load()
-        contents = resize(contents, tuple(pictures.shape[-2:])).to(pipeline.device)
-        with torch.inference_mode():
-            measures = measure(
-                pipeline.encoder,
-                pictures.to(pipeline.device),
-                contents.expand_as(pictures),
-                pipeline.encoder(contents)[DEEPEST_TAP],
-                style_stats.to(pipeline.device),
-            )
+        inputs = {"result": result, "content": content, "style": style}
+        pictures = [from_image(image, name)[0] for name, image in inputs.items()]
+        progress = progress_bar()
+        measures = measure_result(model.load_encoder(), *pictures)
+        progress(1.0)
         return io.NodeOutput(_report(model, measures), measures.content, measures.total_style, measures.ssim)
 
 

@@ -55,7 +55,7 @@ class Model:
         if decoder is None:
             raise ValueError(
                 f"'model' is {self.name}, an encoder alone; choose a 'decoder' for its space {self.space} in Load AdaIN"
-                " Model. Without one it serves Gatys Style Transfer and Texture Synthesis."
+                " Model. Without one it serves Gatys Style Transfer, Texture Synthesis and Measure Stylization."
             )
         return StyleTransfer(self.load_encoder(), decoder, self.space, self.patcher.load_device, self.dtype)
 

@@ -22,6 +22,7 @@ from multiprocessing import get_context
 
 import torch
 
+from adain_core.cli.options import positive_int
 from adain_core.decoder import Decoder
 from adain_core.device import resolve_device, resolve_dtype
 from adain_core.encoder import VGG19_WIDTHS, Encoder
@@ -29,7 +30,7 @@ from adain_core.pipeline import StyleTransfer
 from adain_core.skips import Skips
 from adain_core.tiling import TileSize
 
-from .command import run_command
+from .command import run_command, square_side
 from .networks import initialise
 from .recipe import load_recipe
 from .resources import peak_mebibytes, peak_resident_mebibytes, timed
@@ -62,10 +63,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="training.benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--large", action="store_true", help="large pictures; sizes, widths and repeats are set")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024, 2048], help="sides in pixels")
+    parser.add_argument("--sizes", type=square_side, nargs="+", default=[256, 512, 1024, 2048], help="sides in pixels")
     parser.add_argument("--widths", type=widths, nargs="+", default=[LITE.widths, VGG19_WIDTHS])
     parser.add_argument("--decoder", help="plain, add-content, ... (default: lite's own for its widths, else plain)")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=positive_int, default=5)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
     return parser.parse_args(argv)

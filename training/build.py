@@ -16,13 +16,14 @@ from adain_core.weights import (
     VGG19_TORCHVISION,
     Weights,
     embedded_models,
+    load_encoder,
     load_weights,
     resolve,
     save_weights,
     space_of,
 )
 
-from .networks import LossNetwork, Stylizer, initialise, load_encoder, take_over, with_normalized_input
+from .networks import LossNetwork, Stylizer, initialise, take_over, with_normalized_input
 from .normalization import LearnedNormalization
 from .recipe import Recipe, as_dict
 
@@ -38,7 +39,7 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
         WeightsError: a file is missing or does not fit.
     """
     torch.manual_seed(recipe.seed)
-    loss = load_encoder(recipe.loss_network)
+    loss_encoder, loss_space = load_encoder(recipe.loss_network)
     start = load_weights(resolve(recipe.start)) if recipe.start else None
     if recipe.train_encoder:
         encoder = start.encoder if start and start.encoder else Encoder(recipe.widths)
@@ -46,8 +47,8 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
             initialise(encoder)
         space = ""
     else:
-        source = loss if recipe.encoder == recipe.loss_network else load_encoder(recipe.encoder)
-        encoder, space = source.encoder, source.space
+        same = recipe.encoder == recipe.loss_network
+        encoder, space = (loss_encoder, loss_space) if same else load_encoder(recipe.encoder)
     if recipe.normalize_input:
         encoder = with_normalized_input(encoder)
         space = space and space_of(f"{space}-pre-normalised", encoder)
@@ -61,7 +62,7 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
     encoder.requires_grad_(recipe.train_encoder)
     return (
         Stylizer(encoder, decoder, normalization),
-        LossNetwork(loss.encoder, remember=recipe.pool > 0),
+        LossNetwork(loss_encoder, remember=recipe.pool > 0),
         space,
     )
 

@@ -6,14 +6,25 @@ import argparse
 import sys
 from collections.abc import Callable
 
+from adain_core.cli.options import positive_int
 from adain_core.device import DeviceError
 from adain_core.images import ImageError
 from adain_core.library import StyleFileError
 from adain_core.weights import WeightsError
 
+_SMALLEST = 16
+
 
 class TrainingError(ValueError):
     """What was given cannot be used; the message says what is wrong, what was expected and what to do."""
+
+
+def square_side(text: str) -> int:
+    """An argparse type: the side of a square in pixels that every network and measure takes."""
+    side = positive_int(text)
+    if side < _SMALLEST:
+        raise argparse.ArgumentTypeError(f"'{text}' is too small; expected at least {_SMALLEST} pixels")
+    return side
 
 
 def run_command(work: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:

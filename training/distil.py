@@ -21,12 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from adain_core.cli.options import positive_float, positive_int
 from adain_core.decoder import Decoder
 from adain_core.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from adain_core.normalize import adaptive_instance_norm, mean_std
 from adain_core.weights import Weights, load_model, save_weights, space_of
 
-from .command import TrainingError, run_command
+from .command import TrainingError, run_command, square_side
 from .data import Numbers, Pairs, RandomCrops
 from .networks import initialise
 
@@ -42,11 +43,11 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--teacher-encoder", type=Path, required=True)
     parser.add_argument("--teacher-decoder", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--widths", type=int, nargs=4, default=(32, 64, 112, 192))
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--crop", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--widths", type=positive_int, nargs=4, default=(32, 64, 112, 192))
+    parser.add_argument("--steps", type=positive_int, default=2000)
+    parser.add_argument("--batch", type=positive_int, default=8)
+    parser.add_argument("--crop", type=square_side, default=128)
+    parser.add_argument("--lr", type=positive_float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="processes that decode images (default: 1)")
     return parser.parse_args(argv)

@@ -26,17 +26,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from adain_core.cli.options import positive_int, unit_interval
 from adain_core.device import resolve_device
 from adain_core.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from adain_core.files import write_atomically
 from adain_core.measure import Measures, measure, psnr
 from adain_core.pipeline import StyleTransfer
 from adain_core.stats import StyleStats
+from adain_core.weights import load_encoder
 
-from .command import run_command
+from .command import run_command, square_side
 from .data import centre_square, find_images
 from .figures import picture_grid
-from .networks import load_encoder
 from .resources import peak_mebibytes, timed
 
 SHEET_ROWS = 8
@@ -93,10 +94,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--loss-network", default="vgg19-normalised", help="a preset or an encoder's file")
     parser.add_argument("--out", type=Path, help="folder for the table and the contact sheet")
-    parser.add_argument("--pairs", type=int, default=40, help="number of pairs (default: 40)")
-    parser.add_argument("--size", type=int, default=512, help="side of the squares in pixels (default: 512)")
+    parser.add_argument("--pairs", type=positive_int, default=40, help="number of pairs (default: 40)")
+    parser.add_argument("--size", type=square_side, default=512, help="side of the squares in pixels (default: 512)")
     parser.add_argument(
-        "--alpha", type=float, default=1.0, help="strength of the style (default: 1); 0 where it is inside"
+        "--alpha", type=unit_interval, default=1.0, help="strength of the style (default: 1); 0 where it is inside"
     )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto", help="of the models: auto, float32, bfloat16, float16")
@@ -173,8 +174,8 @@ def markdown(rows: list[dict[str, float | str]]) -> str:
 
 def evaluate(args: argparse.Namespace) -> None:
     device = resolve_device(args.device)
-    loss_weights = load_encoder(args.loss_network)
-    loss_network = loss_weights.encoder.to(device, memory_format=torch.channels_last)
+    encoder, loss_space = load_encoder(args.loss_network)
+    loss_network = encoder.to(device, memory_format=torch.channels_last)
     pairs = Pairs(find_images(*args.content), find_images(*args.style), loss_network, args.size, args.pairs)
     models = [load_model(text, args.device, args.dtype) for text in args.model]
     scores = [score_baseline("copy content", lambda pair: pair.content, pairs)]
@@ -186,7 +187,7 @@ def evaluate(args: argparse.Namespace) -> None:
         sheet.append(results)
     rows = [score.row() for score in scores]
     heading = (
-        f"{args.pairs} pairs at {args.size} x {args.size}, alpha {args.alpha:g}; loss network {loss_weights.space};"
+        f"{args.pairs} pairs at {args.size} x {args.size}, alpha {args.alpha:g}; loss network {loss_space};"
         f" models in {args.dtype} on {device}\n\n"
     )
     print(heading + markdown(rows), end="")

@@ -19,20 +19,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from adain_core import gatys
-from adain_core.encoder import STYLE_TAPS
-from adain_core.measure import measure
+from adain_core.cli.options import positive_int
+from adain_core.measure import measure_result
 from adain_core.pipeline import StyleTransfer
 from adain_core.stats import StyleStats
+from adain_core.weights import load_encoder
 
 from . import fit
-from .command import TrainingError, run_command
+from .command import TrainingError, run_command, square_side
 from .data import centre_square, find_images
 from .figures import loss_curves, picture_grid
-from .networks import load_encoder
 
 STYLE_WEIGHTS = [f"style-weight-{weight}" for weight in (1, 5, 10, 20)]
 SKIP_ADD = ["paper", "add-content", "add-style", "add-both"]
@@ -63,14 +62,16 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--style", type=Path, nargs="+", required=True, help="folders or files")
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
     parser.add_argument("--only", nargs="+", metavar="RECIPE", help="show these of the experiment's recipes only")
-    parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels (default: 256)")
-    parser.add_argument("--rows", type=int, default=6, help="contents at most, and styles at most (default: 6)")
+    parser.add_argument("--size", type=square_side, default=256, help="side of the pictures in pixels (default: 256)")
+    parser.add_argument("--rows", type=positive_int, default=6, help="contents and styles at most (default: 6)")
     parser.add_argument("--train", action="store_true", help="train the runs that are missing")
     parser.add_argument("--train-content", type=Path, help="folder of photographs to train on")
     parser.add_argument("--train-style", type=Path, help="folder of artworks to train on")
     parser.add_argument("--budget", type=float, default=math.inf, metavar="MINUTES", help="for all the training")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipes")
-    parser.add_argument("--iterations", type=int, nargs="+", default=[1000, 5000], help="of Gatys' optimisation")
+    parser.add_argument(
+        "--iterations", type=positive_int, nargs="+", default=[1000, 5000], help="of Gatys' optimisation"
+    )
     parser.add_argument("--loss-network", default="vgg19-normalised", help="of Gatys and of the losses beside it")
     parser.add_argument("--device", default="auto")
     return parser.parse_args(argv)
@@ -182,15 +183,12 @@ def curves(gallery: Gallery, out: Path) -> None:
 def compare_gatys(gallery: Gallery, out: Path) -> None:
     """Figures 5 and 6: AdaIN beside the optimisation, with times and losses, one row for each style."""
     model = gallery.model("paper")
-    loss_network = load_encoder(gallery.args.loss_network).encoder.to(model.device)
+    loss_network = load_encoder(gallery.args.loss_network)[0].to(model.device)
     content = gallery.contents[0].to(model.device)
     rows, labels = [], []
 
     def caption(result: Tensor, style: Tensor, seconds: float) -> str:
-        with torch.inference_mode():
-            features = loss_network(content, STYLE_TAPS)[STYLE_TAPS[-1]]
-            stats = StyleStats.measure(loss_network(style, STYLE_TAPS), space="")
-            measures = measure(loss_network, result, content, features, stats)
+        measures = measure_result(loss_network, result, content, style)
         return f"{seconds:.1f} s, content {measures.content:.2f}, style {measures.total_style:.2f}"
 
     for style in (style.to(model.device) for style in gallery.styles):

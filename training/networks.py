@@ -13,21 +13,8 @@ from adain_core.decoder import Decoder
 from adain_core.encoder import DEEPEST_TAP, IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS, Encoder
 from adain_core.stats import StyleStats
 from adain_core.transfer import Blend
-from adain_core.weights import Weights, WeightsError, load_weights, resolve
 
 from .normalization import LearnedNormalization
-
-
-def load_encoder(name: str) -> Weights:
-    """The weights file with the encoder that a preset, an embedded model's name or a file stands for.
-
-    Raises:
-        WeightsError: there is no such file, or no encoder in it.
-    """
-    weights = load_weights(resolve(name))
-    if weights.encoder is None:
-        raise WeightsError(f"{weights.path} holds no encoder; name a file with an encoder.")
-    return weights
 
 
 def initialise(network: Encoder | Decoder) -> None:

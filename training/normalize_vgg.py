@@ -21,11 +21,10 @@ from tqdm import tqdm
 
 from adain_core.device import resolve_device
 from adain_core.encoder import Encoder
-from adain_core.weights import Weights, save_weights, space_of
+from adain_core.weights import Weights, load_encoder, save_weights, space_of
 
-from .command import run_command
+from .command import run_command, square_side
 from .data import centre_square, find_images
-from .networks import load_encoder
 
 _DEAD = 1e-6
 """A filter with a smaller mean than this, relative to its layer's, never fires to any purpose."""
@@ -38,7 +37,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--images", type=Path, required=True, help="folder of images to calibrate on")
     parser.add_argument("--encoder", default="vgg19-torchvision", help="a preset or an encoder's file")
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
-    parser.add_argument("--size", type=int, default=256, help="side of the centre squares in pixels (default: 256)")
+    parser.add_argument("--size", type=square_side, default=256, help="side of the squares in pixels (default: 256)")
     parser.add_argument("--device", default="auto")
     return parser.parse_args(argv)
 
@@ -81,7 +80,7 @@ def rescale(encoder: Encoder, means: Mapping[str, Tensor]) -> int:
 
 def normalize(args: argparse.Namespace) -> None:
     device = resolve_device(args.device)
-    encoder = load_encoder(args.encoder).encoder.to(device)
+    encoder = load_encoder(args.encoder)[0].to(device)
     paths = find_images(args.images)
     images = (centre_square(path, args.size).to(device) for path in tqdm(paths, "calibrate", disable=None))
     dead = rescale(encoder, mean_activations(encoder, images))

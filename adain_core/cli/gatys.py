@@ -8,13 +8,18 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..device import resolve_device
-from ..encoder import Encoder
-from ..gatys import PRESETS, Init, Result, Settings, Style, stylize
+from ..gatys import PRESETS, Result, Settings, Style, stylize
 from ..images import read_picture, scale_short_side, write_picture
 from ..pipeline import StyleTransfer
-from ..weights import load_model, load_weights, resolve
-from .options import check_output, number_list, positive_int, progress_bar, read_mask
+from .options import (
+    add_encoder_options,
+    check_output,
+    load_encoder,
+    number_list,
+    positive_int,
+    progress_bar,
+    read_mask,
+)
 
 _OVERRIDES = ("iterations", "optimizer", "scales", "pooling", "variation_weight", "tolerance", "seed")
 
@@ -48,8 +53,7 @@ def add_optimization_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variation-weight", type=float, help="of the total variation, for smoother results")
     parser.add_argument("--tolerance", type=float, help="stop early when the loss falls by less than this share")
     parser.add_argument("--seed", type=int, help="of the noise")
-    parser.add_argument("--model", default="lite", help="an embedded model or a .safetensors file (default: lite)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    add_encoder_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
 
 
@@ -60,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     alpha = None if picture.alpha is None else scale_short_side(picture.alpha, args.size)
     mask = read_mask(args.mask)
     styles = read_styles(args.style, args.style_size or args.size, args.weights, None if mask is None else mask[0])
-    encoder, settings = load_encoder(args), read_settings(args)
+    (encoder, _), settings = load_encoder(args), read_settings(args)
     init = _adain(args, content, styles) if args.init == "adain" else args.init
     with progress_bar("gatys") as progress:
         result = stylize(encoder, content, styles, settings, init, lambda step: progress(step.share))
@@ -92,14 +96,6 @@ def read_settings(args: argparse.Namespace) -> Settings:
     return replace(preset, style_weight=args.style_weight * preset.style_weight, **given)
 
 
-def load_encoder(args: argparse.Namespace) -> Encoder:
-    """The encoder of a model; a file may hold nothing else."""
-    device = resolve_device(args.device)
-    path = resolve(args.model)
-    alone = None if path.is_dir() else load_weights(path).encoder
-    return (alone or load_model(args.model).encoder).to(device)
-
-
 def describe(result: Result) -> str:
     """How the optimisation went."""
     first, last = result.losses[0].total, min(losses.total for losses in result.losses)
@@ -107,6 +103,6 @@ def describe(result: Result) -> str:
     return f"{len(result.losses)} evaluations, loss {first:.4g} to {last:.4g}; style at {taps}"
 
 
-def _adain(args: argparse.Namespace, content: Tensor, styles: list[Style]) -> Init | Tensor:
+def _adain(args: argparse.Namespace, content: Tensor, styles: list[Style]) -> Tensor:
     model = StyleTransfer.from_pretrained(args.model, device=args.device, dtype="float32")
     return model(content, [style.image for style in styles], weights=[style.weight for style in styles])

@@ -13,7 +13,10 @@ from typing import TypeVar
 from torch import Tensor
 from tqdm import tqdm
 
+from .. import weights
 from ..color import COLOR_METHODS
+from ..device import resolve_device
+from ..encoder import Encoder
 from ..images import ImageError, read_picture, scale_short_side
 from ..library import is_style_file
 from ..pipeline import StyleTransfer
@@ -22,6 +25,23 @@ from ..stats import Detail, StyleStats
 from ..transfer import TRANSFORMS
 
 Number = TypeVar("Number", int, float)
+
+
+def add_encoder_options(parser: argparse.ArgumentParser) -> None:
+    """--model and --device, for commands that need no decoder."""
+    parser.add_argument(
+        "--model",
+        default="lite",
+        help="an embedded model, an encoder of the Hub, or a .safetensors file (default: lite)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+
+
+def load_encoder(args: argparse.Namespace) -> tuple[Encoder, str]:
+    """The encoder that :func:`add_encoder_options` asked for, on its device, and its space."""
+    device = resolve_device(args.device)
+    encoder, space = weights.load_encoder(args.model)
+    return encoder.to(device), space
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

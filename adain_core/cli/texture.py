@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..gatys import synthesize_texture
 from ..images import Picture, write_picture
-from .gatys import add_optimization_options, describe, load_encoder, read_settings, read_styles
-from .options import check_output, positive_int, progress_bar
+from .gatys import add_optimization_options, describe, read_settings, read_styles
+from .options import check_output, load_encoder, positive_int, progress_bar
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     check_output(args.out, args.overwrite)
     width, height = args.size
     styles = read_styles(args.style, args.style_size)
-    encoder, settings = load_encoder(args), read_settings(args)
+    (encoder, _), settings = load_encoder(args), read_settings(args)
     with progress_bar("texture") as progress:
         result = synthesize_texture(encoder, styles, (height, width), settings, lambda step: progress(step.share))
     write_picture(Picture(result.picture), args.out)

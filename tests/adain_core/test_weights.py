@@ -12,6 +12,7 @@ from adain_core.weights import (
     Weights,
     WeightsError,
     embedded_models,
+    load_encoder,
     load_model,
     load_weights,
     resolve,
@@ -169,3 +170,26 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(saved, encoder, monkeyp
     with pytest.raises(OSError, match="No space"):
         save_weights(Weights("s", encoder), saved)
     assert saved.read_bytes() == before and list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_damaged_file_is_passed_over_in_the_search_for_an_encoder_with_one_warning(tmp_path, encoder, caplog):
+    space = space_of("e", encoder)
+    (tmp_path / "broken.safetensors").write_bytes(b"\xff" * 100)
+    save_weights(Weights(space, decoder=decoder()), tmp_path / "decoder.safetensors")
+    save_weights(Weights(space, encoder), tmp_path / "whole.safetensors")
+    for _ in range(2):
+        assert load_model(tmp_path / "decoder.safetensors").space == space
+    (message,) = caplog.messages
+    assert f"{tmp_path / 'broken.safetensors'} is not a readable .safetensors file" in message
+
+
+def test_an_encoder_comes_alone_with_a_decoder_or_by_the_space_of_one(tmp_path, encoder):
+    space = space_of("e", encoder)
+    for name, weights in {
+        "encoder": Weights(space, encoder),
+        "model": Weights(space, encoder, decoder()),
+        "decoder": Weights(space, decoder=decoder()),
+    }.items():
+        save_weights(weights, tmp_path / f"{name}.safetensors", torch.float32)
+        found, its_space = load_encoder(tmp_path / f"{name}.safetensors")
+        assert its_space == space and torch.equal(found.conv1_1.weight, encoder.conv1_1.weight)

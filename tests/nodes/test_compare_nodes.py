@@ -46,7 +46,20 @@ def test_measuring_a_batch_of_another_size_than_its_content(comfy, tiny):
 
 
 def test_what_cannot_be_measured_is_named(comfy, tiny):
-    with pytest.raises(ValueError, match="'content' is a batch of 2, but 'result' of 3"):
+    with pytest.raises(ValueError, match="2 contents but 3 results"):
         comfy.call("AdaINMeasure", model=tiny, result=image(batch=3), content=image(batch=2), style=image())
-    with pytest.raises(ValueError, match="'result' is smaller than 16 pixels"):
+    with pytest.raises(ValueError, match="The result is smaller than 16 pixels"):
         comfy.call("AdaINMeasure", model=tiny, result=torch.rand(1, 15, 40, 3), content=image(), style=image())
+    with pytest.raises(ValueError, match="holds NaN or infinite"):
+        broken = image().fill_(torch.inf)
+        comfy.call("AdaINMeasure", model=tiny, result=image(), content=broken, style=image())
+
+
+def test_an_encoder_alone_measures_as_with_its_decoder(comfy, tiny):
+    import comfy.utils as utils
+
+    inputs = {"result": image(seed=2), "content": image(), "style": image(seed=1, batch=2)}
+    alone = load(comfy, save_model("encoder.safetensors", parts="encoder"))
+    numbers = comfy.call("AdaINMeasure", model=alone, **inputs)[1:]
+    assert numbers == comfy.call("AdaINMeasure", model=tiny, **inputs)[1:]
+    assert utils.bars[-1].current == utils.bars[-1].total

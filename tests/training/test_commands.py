@@ -74,6 +74,24 @@ def test_evaluate_names_what_is_missing(data: Path, capsys: pytest.CaptureFixtur
     assert "nowhere.safetensors" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--alpha=nan", "'nan' is not a number from 0 to 1"),
+        ("--alpha=2", "'2' is not a number from 0 to 1"),
+        ("--pairs=0", "'0' is not a whole number from 1 on"),
+        ("--size=15", "'15' is too small; expected at least 16 pixels"),
+        ("--size=-1", "'-1' is not a whole number from 1 on"),
+    ],
+)
+def test_evaluate_names_numbers_that_are_none(
+    data: Path, capsys: pytest.CaptureFixture[str], option: str, message: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        evaluate.main([*pictures(data), "--model", "lite", option])
+    assert stop.value.code == 2 and message in capsys.readouterr().err
+
+
 def test_normalised_filters_have_mean_one_and_the_function_stays(data: Path, tmp_path: Path) -> None:
     torch.manual_seed(3)
     encoder = Encoder(TINY_WIDTHS)
