@@ -45,9 +45,7 @@ _SMALLEST_SCALE = 32
 _STOP_WINDOW = 20
 # Bytes that any optimisation takes, as measured, beside two copies of the weights: the network's own, and one laid out
 # for the convolutions.
-_FIXED = 24 * 2**20
-# Pictures that a pair of the L-BFGS history takes: two, and as much that lies idle between them, as measured.
-_PAIR = 4
+_FIXED = 80 * 2**20
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def stylize(
     """A picture with the content of one and the style of others (Gatys et al. 2016, equation 7).
 
     Runs in float32 on the encoder's device, inside ``torch.inference_mode`` too. The peak of memory is near
-    :func:`estimate_memory`: about 4.5 KB for each pixel with VGG-19, of which the L-BFGS history of 20 pairs takes 1
+    :func:`estimate_memory`: about 4 KB for each pixel with VGG-19, of which the L-BFGS history of 20 pairs takes half a
     KB.
 
     Args:
@@ -159,7 +157,7 @@ def synthesize_texture(
 def estimate_memory(encoder: Encoder, size: tuple[int, int], settings: Settings) -> int:
     """About how many bytes an optimisation of a picture of (H, W) takes at its peak, beside the encoder; on CPUs it is
     within a fifth of what processes were measured to take."""
-    floats = 3.0 * (_PAIR * settings.history + 10 if settings.optimizer == "lbfgs" else 10)
+    floats = 3.0 * (2 * settings.history + 10 if settings.optimizer == "lbfgs" else 10)
     channels = 3
     largest = 0.0
     for block, (names, width) in enumerate(zip(encoder.blocks, encoder.widths, strict=True)):

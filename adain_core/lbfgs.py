@@ -6,8 +6,7 @@ and the loss climbs again after some fifty steps; clamping only the result throw
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -31,7 +30,7 @@ def minimize(evaluate: Evaluate, picture: Tensor, history: int, done: Callable[[
         history: pairs of differences of pictures and gradients that are remembered, each twice the picture's size.
         done: asked before each evaluation.
     """
-    pairs: deque[tuple[Tensor, Tensor]] = deque(maxlen=history)
+    pairs = _Pairs(picture, history)
     loss, gradient = evaluate(picture)
     while not done():
         # Pixels at a bound that would leave it stay where they are, so that the others get the curvature right.
@@ -45,8 +44,38 @@ def minimize(evaluate: Evaluate, picture: Tensor, history: int, done: Callable[[
             continue
         step, change = found[0] - picture, found[2] - gradient
         if (step * change).sum() > torch.finfo(step.dtype).eps * change.square().sum():
-            pairs.append((step, change))
+            pairs.append(step, change)
         picture, loss, gradient = found
+
+
+class _Pairs:
+    """The last differences of pictures and of gradients, from the oldest to the newest.
+
+    Their memory is taken once: pairs that come and go by themselves leave gaps as large as they are.
+    """
+
+    def __init__(self, like: Tensor, count: int) -> None:
+        self._steps, self._changes = (like.new_empty(count, *like.shape) for _ in range(2))
+        self._order: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((self._steps[i], self._changes[i]) for i in self._order)
+
+    def __reversed__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((self._steps[i], self._changes[i]) for i in reversed(self._order))
+
+    def append(self, step: Tensor, change: Tensor) -> None:
+        """Remember a pair, in the oldest one's place where there is no other."""
+        place = self._order.pop(0) if len(self) == len(self._steps) else len(self)
+        self._steps[place], self._changes[place] = step, change
+        self._order.append(place)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._order.clear()
 
 
 def _search(
@@ -63,7 +92,7 @@ def _search(
     return None
 
 
-def _direction(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor]]) -> Tensor:
+def _direction(gradient: Tensor, pairs: _Pairs) -> Tensor:
     """The two-loop recursion; without pairs a short step down the gradient."""
     if not pairs:
         return gradient * (-_FIRST_STEP / gradient.abs().max().clamp(min=torch.finfo(gradient.dtype).tiny))
@@ -73,7 +102,7 @@ def _direction(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor]]) -> Tensor:
         factor = (step * result).sum() / (step * change).sum()
         result = result - factor * change
         factors.append(factor)
-    step, change = pairs[-1]
+    step, change = next(reversed(pairs))
     result = result * ((step * change).sum() / change.square().sum())
     for (step, change), factor in zip(pairs, reversed(factors), strict=True):
         result = result + (factor - (change * result).sum() / (step * change).sum()) * step
