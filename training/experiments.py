@@ -5,7 +5,7 @@
 
 NAME is one of: style-weight (figure 2), alpha-grid (8), skip-add (3), skip-concat (4), gatys (5, 6), pre-normalised
 (7), curves (9, 10, 11), grid (12, 13), normalization (section 2.1). --runs holds a folder for each recipe, named after
-it. --train trains what is missing there; the recipes share the budget equally, and --set changes them all (to a smaller
+it; gatys and grid show one model and take --model lite, or any other, in its place. --train trains what is missing there; the recipes share the budget equally, and --set changes them all (to a smaller
 encoder, crop, or number of steps). PNG files go to --out.
 """
 
@@ -49,6 +49,7 @@ RECIPES = {
     "grid": ["paper"],
     "normalization": NORMALIZATIONS,
 }
+ONE_MODEL = [name for name, recipes in RECIPES.items() if recipes == ["paper"]]
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -57,7 +58,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="training.experiments", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", choices=RECIPES)
-    parser.add_argument("--runs", type=Path, required=True, help="folder with a run for each recipe")
+    shown = parser.add_mutually_exclusive_group(required=True)
+    shown.add_argument("--runs", type=Path, help="folder with a run for each recipe")
+    shown.add_argument("--model", help="an embedded model or a file, for gatys and grid")
     parser.add_argument("--content", type=Path, nargs="+", required=True, help="pictures to show: folders or files")
     parser.add_argument("--style", type=Path, nargs="+", required=True, help="folders or files")
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
@@ -95,8 +98,8 @@ def result_of(runs: Path, recipe: str) -> Path:
 
 def train_missing(args: argparse.Namespace) -> None:
     """Train the recipes of the experiment that have no result yet."""
-    if not (args.train_content and args.train_style):
-        raise TrainingError("--train needs --train-content DIR and --train-style DIR.")
+    if not (args.runs and args.train_content and args.train_style):
+        raise TrainingError("--train needs --runs DIR, --train-content DIR and --train-style DIR.")
     missing = [recipe for recipe in recipes_of(args) if not result_of(args.runs, recipe).exists()]
     changes = [part for change in args.set for part in ("--set", change)]
     for recipe in missing:
@@ -123,8 +126,8 @@ class Gallery:
     def model(self, recipe: str) -> StyleTransfer:
         """The trained model of a recipe."""
         if recipe not in self._models:
-            path = result_of(self.args.runs, recipe)
-            self._models[recipe] = StyleTransfer.from_pretrained(path, device=self.args.device)
+            source = self.args.model or result_of(self.args.runs, recipe)
+            self._models[recipe] = StyleTransfer.from_pretrained(source, device=self.args.device)
         return self._models[recipe]
 
     def stylise(self, recipe: str, content: Tensor, style: Tensor, style_path: Path) -> Tensor | None:
@@ -227,9 +230,11 @@ EXPERIMENTS: dict[str, Callable[[Gallery, Path], None]] = {
 
 
 def make_figures(args: argparse.Namespace) -> None:
+    if args.model and args.name not in ONE_MODEL:
+        raise TrainingError(f"--model is for {' and '.join(ONE_MODEL)}; {args.name} compares runs: name their --runs.")
     if args.train:
         train_missing(args)
-    missing = [recipe for recipe in recipes_of(args) if not result_of(args.runs, recipe).exists()]
+    missing = [recipe for recipe in recipes_of(args) if not (args.model or result_of(args.runs, recipe).exists())]
     if missing:
         raise TrainingError(f"{args.runs} lacks the runs {', '.join(missing)}; train them, or use --train.")
     EXPERIMENTS[args.name](Gallery(args), args.out)

@@ -174,6 +174,16 @@ def test_figures_of_one_run(name: str, figure: str, data: Path, run: Path, tmp_p
     assert (tmp_path / "figures" / figure).stat().st_size > 1000
 
 
+def test_figures_of_the_embedded_model_need_no_run(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--model", "lite", "--out", str(tmp_path / "figures"), "--rows", "1", "--size", "32"]
+    assert experiments.main(["grid", *pictures(data), *options]) == 0
+    assert (tmp_path / "figures" / "grid.png").stat().st_size > 1000
+    assert experiments.main(["skip-add", *pictures(data), *options]) == 2
+    assert "--model is for gatys and grid" in capsys.readouterr().err
+
+
 def test_experiments_train_what_is_missing(data: Path, tmp_path: Path) -> None:
     tiny = [part for change in small_changes(data) for part in ("--set", change)]
     training = ["--train", "--train-content", str(data / "content"), "--train-style", str(data / "style")]
