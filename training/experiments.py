@@ -5,8 +5,9 @@
 
 NAME is one of: style-weight (figure 2), alpha-grid (8), skip-add (3), skip-concat (4), gatys (5, 6), pre-normalised
 (7), curves (9, 10, 11), grid (12, 13), normalization (section 2.1). --runs holds a folder for each recipe, named after
-it; gatys and grid show one model and take --model lite, or any other, in its place. --train trains what is missing there; the recipes share the budget equally, and --set changes them all (to a smaller
-encoder, crop, or number of steps). PNG files go to --out.
+it; gatys and grid show one model and take --model lite, or any other, in its place. --train trains what is missing
+there; the recipes share the budget equally, and --set changes them all (to a smaller encoder, crop, or number of
+steps). PNG files go to --out.
 """
 
 from __future__ import annotations
