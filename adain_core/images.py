@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from torch import Tensor
 from .files import write_atomically
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+_ANIMATIONS = ("GIF", "PNG", "WEBP")
+_DIGITS = re.compile(r"(\d+)")
 _ALPHA_FORMATS = {"PNG", "WEBP", "TIFF"}
 _SAVE_OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
 
@@ -39,7 +42,8 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     """Read an image file of any mode; EXIF orientation is applied.
 
     Raises:
-        ImageError: the file is missing, not an image, damaged, or larger than Pillow's limit for decompression bombs.
+        ImageError: the file is missing, not an image, an animation, damaged, or larger than Pillow's limit for
+            decompression bombs.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,12 +52,32 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as file:
+                if file.format in _ANIMATIONS and getattr(file, "is_animated", False):
+                    raise ImageError(
+                        f"{path} is an animation, not one picture; 'adain video' takes animated GIF and PNG."
+                    )
                 return from_pil(ImageOps.exif_transpose(file))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{path} has too many pixels to be safe: {error}") from error
+    except ImageError:
+        raise
     except (OSError, SyntaxError, ValueError) as error:
         reason = "it is empty" if path.stat().st_size == 0 else "it is damaged or not an image"
         raise ImageError(f"{path} cannot be read as an image: {reason} ({error}).") from error
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files of a folder by name, where ``frame_2`` comes before ``frame_10``.
+
+    Raises:
+        ImageError: there are none.
+    """
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    if not paths:
+        raise ImageError(f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
+    return sorted(
+        paths, key=lambda path: [int(part) if part.isdecimal() else part for part in _DIGITS.split(path.name)]
+    )
 
 
 def from_pil(image: Image.Image) -> Picture:

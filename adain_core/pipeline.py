@@ -166,6 +166,8 @@ class StyleTransfer:
             if keep_colors not in (None, "luminance"):
                 recolored = [match_color(_picture_of(style), reference, keep_colors) for reference in work.split(1)]
                 return StyleStats.stack([look(pictures) for pictures in recolored])
+            if isinstance(style, StyleStats) and (style_mask is not None or style_scale != 1):
+                raise ValueError("style_mask and style_scale are for pictures, but a style was measured already.")
             return style if isinstance(style, StyleStats) else look(style)
 
         styles = list(style) if isinstance(style, Sequence) else [style]

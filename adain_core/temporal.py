@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,6 +21,10 @@ from .low_memory import check_low_memory, stylize_tiles, thumbnail
 from .pipeline import StyleTransfer
 from .stats import StyleStats, mix
 from .tiling import TileSize
+
+Mask = Tensor | Callable[[int], Tensor]
+"""Where to stylise, [H, W] or [1, H, W] in 0..1: in all frames, or in a frame by its number, asked for once and in
+order."""
 
 SMOOTHING = 0.8
 CUT = 0.35
@@ -50,9 +55,13 @@ class StatisticsFilter:
         self.cut = cut
         self._last: tuple[StyleStats, StyleStats] | None = None
 
-    def __call__(self, measured: StyleStats) -> StyleStats:
-        """Smoothed statistics of the next frames, a batch in the order of time, from those measured."""
-        return StyleStats.stack([self._next(measured.part(slice(i, i + 1))) for i in range(measured.count)])
+    def __call__(self, measured: StyleStats, mask: Tensor | None = None) -> StyleStats:
+        """Smoothed statistics of the next frames, a batch in the order of time, from those measured under a mask [H, W]
+        or [B, H, W]. A frame whose mask is zero everywhere tells nothing of what the mask shows: it is passed over."""
+        frames = [measured.part(slice(i, i + 1)) for i in range(measured.count)]
+        seen = [True] if mask is None else mask.flatten(-2).any(dim=-1).flatten().tolist()
+        seen = seen * (len(frames) // len(seen))
+        return StyleStats.stack([self._next(one) if s else one for one, s in zip(frames, seen, strict=True)])
 
     def _next(self, measured: StyleStats) -> StyleStats:
         smoothed = measured
@@ -108,9 +117,9 @@ class StyleTimeline:
 def stylize_frames(
     model: StyleTransfer,
     frames: Iterable[Tensor],
-    style: StyleStats | Callable[[int], StyleStats],
+    style: StyleStats | Callable[[int], StyleStats] | None,
     alpha: float = 1.0,
-    mask: Tensor | None = None,
+    mask: Mask | None = None,
     transform: str = "adain",
     keep_colors: ColorMethod | None = None,
     smoothing: float = SMOOTHING,
@@ -118,15 +127,16 @@ def stylize_frames(
     work_size: int | None = None,
     tile: TileSize = "auto",
     low_memory: bool = False,
+    regions: Sequence[tuple[Mask, StyleStats]] = (),
 ) -> Iterator[Tensor]:
     """Stylise a film, frame by frame or batch by batch, in constant memory however long it is.
 
     Args:
         model: encoder and decoder.
         frames: pictures [B, 3, H, W] in 0..1 in the order of time; B may be 1 and may change.
-        style: one style, or the style of a frame from its number, counted from 0.
+        style: one style, or the style of a frame from its number, counted from 0. May be None where there are regions.
         alpha: strength, 0..1.
-        mask: where to stylise, [H, W] or [1, H, W] in 0..1, the same for all frames.
+        mask: where to stylise; the statistics of a frame are those under its mask.
         transform: a key of :data:`adain_core.transfer.TRANSFORMS`; mean and standard deviation are what is smoothed.
         keep_colors: give each result its frame's colours, by this method. Other than for :class:`StyleTransfer`
             ``covariance`` and ``histogram`` change the results too, not the styles: one style serves all frames.
@@ -135,6 +145,7 @@ def stylize_frames(
         work_size: short side in pixels at which to stylise, as for :class:`StyleTransfer`.
         tile: side of the tiles, as for :class:`StyleTransfer`.
         low_memory: take each frame's statistics from a thumbnail, as for :class:`StyleTransfer`.
+        regions: masks, each with the style for where it is white, as for :class:`StyleTransfer`.
 
     Yields:
         For each batch of frames the stylised pictures, of its shape.
@@ -142,19 +153,28 @@ def stylize_frames(
     Raises:
         ValueError: an argument is out of range.
     """
-    smooth = StatisticsFilter(smoothing, cut)
+    layers = ([] if style is None else [(mask, style)]) + list(regions)
+    if style is None and (mask is not None or not regions):
+        raise ValueError("There is no style; give one, or regions alone without mask.")
+    filters = [StatisticsFilter(smoothing, cut) for _ in layers]
     if low_memory:
         check_low_memory(model, transform)
     number = 0
     for batch in frames:
+        numbers = range(number, number + len(batch))
         work = shrink(batch, work_size)
-        stats = StyleStats.stack([style(number + i) for i in range(len(batch))]) if callable(style) else style
         features = model.encode(thumbnail(work) if low_memory else work, tile)
-        content = smooth(model.compute_content_stats(features, mask, tile))
+        blends = []
+        for (where, look), smooth in zip(layers, filters, strict=True):
+            masks = torch.cat([where(i).expand(1, -1, -1) for i in numbers]) if callable(where) else where
+            styles = StyleStats.stack([look(i) for i in numbers]) if callable(look) else look
+            blends.append((masks, styles, smooth(model.compute_content_stats(features, masks, tile), masks)))
         if low_memory:
-            result = stylize_tiles(model, work, [(mask, stats, content)], alpha, transform, tile)
+            result = stylize_tiles(model, work, blends, alpha, transform, tile)
         else:
-            result = model.decode(model.blend(features, stats, alpha, mask, transform, content), tile)
+            for masks, styles, content in blends:
+                features = model.blend(features, styles, alpha, masks, transform, content)
+            result = model.decode(features, tile)
         result = restore_detail(result, work, batch)
         yield preserve_color(result, batch, keep_colors) if keep_colors else result
         number += len(batch)

@@ -149,10 +149,11 @@ def for_each_tile(tiles: Iterable[Tile], work: Callable[[Tile], None], progress:
     progress(1.0)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether PyTorch says that a device, or the CPU's allocator, has no room."""
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether PyTorch says that a device, or the CPU's allocator, has no room, or Python that it has none."""
     text = str(error)
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in text or "out of memory" in text
+    lacks_room = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+    return lacks_room or "DefaultCPUAllocator" in text or "out of memory" in text
 
 
 def default_memory(device: torch.device) -> float:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal, cast
+
 from comfy_api.latest import io
 
 from ..adain_core.color import COLOR_METHODS
+from ..adain_core.tiling import TileSize
 from ..adain_core.transfer import TRANSFORMS
 
 MERGE = "one style"
 EACH = "each"
 OFF = "off"
+_LARGEST = 16384
 
 
 def alpha_input() -> io.Float.Input:
@@ -44,9 +48,51 @@ def batch_input() -> io.Combo.Input:
     )
 
 
-def transform_input() -> io.Combo.Input:
+def size_input(optional: bool = False) -> io.Int.Input:
+    return io.Int.Input(
+        "size",
+        optional=optional,
+        default=0,
+        min=0,
+        max=_LARGEST,
+        step=8,
+        tooltip="Short side of the result in pixels; 0 keeps the content's size.",
+    )
+
+
+def work_size_input(optional: bool = False) -> io.Int.Input:
+    return io.Int.Input(
+        "work_size",
+        optional=optional,
+        default=0,
+        min=0,
+        max=_LARGEST,
+        step=8,
+        tooltip="Short side at which to stylise, for large strokes in a large result: the content's detail is brought"
+        " back afterwards. 0 is the size of the result.",
+    )
+
+
+def tile_input(optional: bool = False) -> io.Combo.Input:
+    return io.Combo.Input(
+        "tile",
+        optional=optional,
+        options=["auto", "off", "256", "512", "1024", "2048"],
+        default="auto",
+        tooltip="Side of the tiles in pixels. auto fits them to the memory, off takes each picture as a whole. The"
+        " result is the same.",
+    )
+
+
+def tile_size(tile: str) -> TileSize:
+    """The choice of :func:`tile_input` as adain_core takes it."""
+    return int(tile) if tile.isdecimal() else cast(Literal["auto", "off"], tile)
+
+
+def transform_input(optional: bool = False) -> io.Combo.Input:
     return io.Combo.Input(
         "transform",
+        optional=optional,
         options=list(TRANSFORMS),
         default="adain",
         tooltip="How the features take on the style. adain matches means and standard deviations; wct and gaussian-ot"

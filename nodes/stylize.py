@@ -9,17 +9,25 @@ from ..adain_core.color import match_color
 from ..adain_core.detail import restore_detail, shrink
 from ..adain_core.low_memory import stylize_by_thumbnail
 from ..adain_core.stats import StyleStats
-from ..adain_core.tiling import TileSize
 from ..adain_core.transfer import DETAILS
 from .color import preserve_color
 from .images import from_image, from_image_at, from_mask, to_image
-from .inputs import EACH, OFF, alpha_input, batch_input, keep_colors_input, style_scale_input, transform_input
+from .inputs import (
+    EACH,
+    OFF,
+    alpha_input,
+    batch_input,
+    keep_colors_input,
+    size_input,
+    style_scale_input,
+    tile_input,
+    tile_size,
+    transform_input,
+    work_size_input,
+)
 from .progress import progress_bar, section
 from .steps import blend, compute_style_stats, decode, encode
 from .types import AdaINModel, Model
-
-_TILES = ["auto", "off", "256", "512", "1024", "2048"]
-_LARGEST = 16384
 
 
 class AdaINStylize(io.ComfyNode):
@@ -39,32 +47,11 @@ class AdaINStylize(io.ComfyNode):
                 alpha_input(),
                 transform_input(),
                 keep_colors_input(),
-                io.Int.Input(
-                    "size",
-                    default=0,
-                    min=0,
-                    max=_LARGEST,
-                    step=8,
-                    tooltip="Short side of the result in pixels; 0 keeps the content's size.",
-                ),
-                io.Int.Input(
-                    "work_size",
-                    default=0,
-                    min=0,
-                    max=_LARGEST,
-                    step=8,
-                    tooltip="Short side at which to stylise, for large strokes in a large result: the content's detail"
-                    " is brought back afterwards. 0 is the size of the result.",
-                ),
+                size_input(),
+                work_size_input(),
                 style_scale_input(),
                 batch_input(),
-                io.Combo.Input(
-                    "tile",
-                    options=_TILES,
-                    default="auto",
-                    tooltip="Side of the tiles in pixels. auto fits them to the memory, off takes each picture as a"
-                    " whole. The result is the same.",
-                ),
+                tile_input(),
                 io.Mask.Input("mask", optional=True, tooltip="Stylise where the mask is white; the rest stays."),
                 io.Mask.Input(
                     "style_mask",
@@ -101,7 +88,7 @@ class AdaINStylize(io.ComfyNode):
         low_memory: bool = False,
     ) -> io.NodeOutput:
         progress = progress_bar()
-        tiles: TileSize = int(tile) if tile.isdecimal() else tile
+        tiles = tile_size(tile)
         rgb, transparency = from_image_at(content, "content", size)
         work = shrink(rgb, work_size or None)
         measured = []

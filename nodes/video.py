@@ -9,8 +9,8 @@ from torch import Tensor
 from ..adain_core.color import COLOR_METHODS
 from ..adain_core.stats import StyleStats
 from ..adain_core.temporal import CUT, SMOOTHING, StyleTimeline, stylize_frames
-from .images import from_image, from_mask, to_image
-from .inputs import OFF, alpha_input
+from .images import from_image_at, from_mask, to_image
+from .inputs import OFF, alpha_input, size_input, tile_input, tile_size, transform_input, work_size_input
 from .progress import progress_bar
 from .types import AdaINModel, AdaINStyle, Model
 
@@ -59,7 +59,11 @@ class AdaINStylizeVideo(io.ComfyNode):
                 AdaINStyle.Input(
                     "style_end", optional=True, tooltip="A second style; the first one turns into it over the film."
                 ),
-                io.Mask.Input("mask", optional=True, tooltip="Stylise where the mask is white, in all frames."),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Stylise where the mask is white: one mask for all frames, or one for each.",
+                ),
                 io.Boolean.Input(
                     "low_memory",
                     optional=True,
@@ -67,6 +71,10 @@ class AdaINStylizeVideo(io.ComfyNode):
                     tooltip="For frames so large that even tiles do not fit: their statistics come from thumbnails, so"
                     " memory grows with the tile alone. The result is approximate.",
                 ),
+                transform_input(optional=True),
+                size_input(optional=True),
+                work_size_input(optional=True),
+                tile_input(optional=True),
             ],
             outputs=[io.Image.Output(display_name="frames", tooltip="The stylised frames.")],
         )
@@ -84,8 +92,12 @@ class AdaINStylizeVideo(io.ComfyNode):
         style_end: StyleStats | None = None,
         mask: Tensor | None = None,
         low_memory: bool = False,
+        transform: str = "adain",
+        size: int = 0,
+        work_size: int = 0,
+        tile: str = "auto",
     ) -> io.NodeOutput:
-        rgb, transparency = from_image(frames, "frames")
+        rgb, transparency = from_image_at(frames, "frames", size)
         for name, stats in (("style", style), ("style_end", style_end)):
             if stats is not None and stats.space != model.space:
                 raise ValueError(
@@ -94,8 +106,7 @@ class AdaINStylizeVideo(io.ComfyNode):
                 )
             if stats is not None and stats.count != 1:
                 raise ValueError(f"'{name}' is a batch of {stats.count} styles; connect one, such as from Mix Styles.")
-        if mask is not None and mask.ndim == 3 and len(mask) > 1:
-            raise ValueError(f"'mask' is a batch of {len(mask)}; connect one mask, which serves all frames.")
+        mask = from_mask(mask, "mask", "frames", len(rgb))
         over_time = style
         if style_end is not None:
             over_time = StyleTimeline([0, max(1, len(rgb) - 1)], [style, style_end]).at
@@ -106,10 +117,13 @@ class AdaINStylizeVideo(io.ComfyNode):
             rgb.split(_TOGETHER),
             over_time,
             alpha,
-            from_mask(mask, "mask", "frames", 1),
+            mask if mask is None or len(mask) == 1 else mask.__getitem__,
+            transform,
             keep_colors=None if keep_colors == OFF else keep_colors,
             smoothing=smoothing,
             cut=cut,
+            work_size=work_size or None,
+            tile=tile_size(tile),
             low_memory=low_memory,
         )
         for part in stylized:

@@ -21,6 +21,20 @@ COMMANDS = (stylize, video, styles, grid, measure, gatys, texture, convert, info
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one sentence, without the usage text."""
 
+    _mixing = False
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse does, but an option may stand anywhere: ``photo.jpg -o out.png style.jpg``."""
+        if self._subparsers or self._mixing:
+            return super().parse_known_args(args, namespace)
+        self._mixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixing = False
+
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message}", file=sys.stderr)
         raise SystemExit(2)
@@ -45,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"adain: {error}", file=sys.stderr)
         return 2
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         print(f"adain: There is too little memory for pictures of this size: {error}", file=sys.stderr)

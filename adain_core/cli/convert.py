@@ -16,7 +16,7 @@ from ..files import WeightsError
 from ..pipeline import StyleTransfer
 from ..skips import Skips
 from ..weights import Weights, from_checkpoint, load_weights, resolve, save_weights
-from .options import check_output
+from .options import check_output, path_name
 
 _SUFFIXES = re.compile(r"(\.pth\.tar|\.[A-Za-z]+)$")
 _SIDE = 32
@@ -30,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         " see that they work. Nothing in a checkpoint is executed.",
     )
     parser.add_argument("source", nargs="+", help=".pth, .pth.tar, .pt or .safetensors; a preset; an hf:// address")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("-o", "--out", type=path_name, required=True, help="folder for the results")
     parser.add_argument("--space", help="the encoder that a decoder belongs to (default: the one converted with it)")
     parser.add_argument("--skips", help="what a decoder was trained with: add-content, add-style, concat2-style, ...")
     parser.add_argument("--skip-strength", type=float, default=1.0, help="factor on added skips (default: 1)")

@@ -16,6 +16,7 @@ from .options import (
     check_output,
     load_encoder,
     number_list,
+    path_name,
     positive_int,
     progress_bar,
     read_mask,
@@ -26,16 +27,16 @@ _OVERRIDES = ("iterations", "optimizer", "scales", "pooling", "variation_weight"
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("gatys", help="a photo in the style of pictures by optimisation (slow)")
-    parser.add_argument("content", type=Path, help="an image")
-    parser.add_argument("style", type=Path, nargs="+", help="one or more style images")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the result, an image")
+    parser.add_argument("content", type=path_name, help="an image")
+    parser.add_argument("style", type=path_name, nargs="+", help="one or more style images")
+    parser.add_argument("-o", "--out", type=path_name, required=True, help="the result, an image")
     parser.add_argument("--size", type=positive_int, default=256, help="short side of the result (default: 256)")
     parser.add_argument("--style-size", type=positive_int, help="short side of the styles (default: as --size)")
     parser.add_argument(
         "--init", choices=("content", "noise", "adain"), default="content", help="where to start (default: content)"
     )
     parser.add_argument("--weights", type=number_list, metavar="W,W,...", help="weights of the styles (default: equal)")
-    parser.add_argument("--mask", type=Path, help="an image: stylise where it is white")
+    parser.add_argument("--mask", type=path_name, help="an image: stylise where it is white")
     add_optimization_options(parser)
     parser.set_defaults(run=run)
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     picture = read_picture(args.content)
     content = scale_short_side(picture.rgb, args.size)
     alpha = None if picture.alpha is None else scale_short_side(picture.alpha, args.size)
-    mask = read_mask(args.mask)
+    mask = args.mask and read_mask(args.mask)
     styles = read_styles(args.style, args.style_size or args.size, args.weights, None if mask is None else mask[0])
     (encoder, _), settings = load_encoder(args), read_settings(args)
     init = _adain(args, content, styles) if args.init == "adain" else args.init

@@ -54,9 +54,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: %(default)s)")
 
 
-def add_transfer_options(parser: argparse.ArgumentParser, keep_colors: str) -> None:
+def add_transfer_options(parser: argparse.ArgumentParser, keep_colors: str, mask: str) -> None:
     """What a picture and a film have in common: how large they become, how strongly, where and how the style is laid
-    on; ``keep_colors`` says what that option does."""
+    on; ``keep_colors`` says what that option does, ``mask`` what may be one."""
     parser.add_argument("--size", type=positive_int, help="short side of the result (default: the content's own size)")
     parser.add_argument(
         "--work-size", type=positive_int, help="short side to stylise at; strokes are as large as there"
@@ -66,8 +66,17 @@ def add_transfer_options(parser: argparse.ArgumentParser, keep_colors: str) -> N
     parser.add_argument(
         "--transform", choices=TRANSFORMS, default="adain", help="how the style moves the features (default: adain)"
     )
-    parser.add_argument("--mask", type=Path, help="an image: stylise where it is white")
-    parser.add_argument("--style-mask", type=Path, help="an image: measure the styles' pictures where it is white")
+    parser.add_argument("--mask", type=path_name, help=f"{mask}: stylise where it is white")
+    parser.add_argument(
+        "--region",
+        type=path_name,
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("MASK", "STYLE"),
+        help="another style where a mask is white, with edges that are soft by themselves; may be repeated",
+    )
+    parser.add_argument("--style-mask", type=path_name, help="an image: measure the styles' pictures where it is white")
     parser.add_argument("--style-size", type=positive_int, help="short side of the styles (default: their own)")
     parser.add_argument(
         "--style-scale", type=positive_float, default=1.0, help="enlarge the styles, and their strokes (default: 1)"
@@ -92,12 +101,22 @@ def load_model(args: argparse.Namespace) -> StyleTransfer:
     return model
 
 
-def read_style(path: Path, short_side: int | None = None) -> Tensor | StyleStats:
-    """A style from a style file, or a picture [1, 3, H, W] scaled to a short side."""
+def read_style(path: Path, args: argparse.Namespace) -> Tensor | StyleStats:
+    """A style from a style file, or a picture [1, 3, H, W] scaled to ``--style-size``.
+
+    Raises:
+        ValueError: an option for pictures is given with a style file.
+    """
     if is_style_file(path):
+        given = {"size": args.style_size, "mask": args.style_mask, "scale": args.style_scale != 1}
+        for option in (name for name, value in given.items() if value):
+            raise ValueError(
+                f"--style-{option} is for pictures, but {path} was measured already; leave it out, or save that style"
+                f" anew with: adain style PICTURE --style-{option} ..."
+            )
         return StyleStats.load(path)
     picture = read_picture(path).rgb
-    return scale_short_side(picture, short_side) if short_side else picture
+    return scale_short_side(picture, args.style_size) if args.style_size else picture
 
 
 def measure_style(
@@ -106,8 +125,16 @@ def measure_style(
     """The statistics of a style with the options of :func:`add_transfer_options`, and with so much detail."""
     if isinstance(style, StyleStats):
         return style
-    mask = read_mask(args.style_mask)
+    mask = args.style_mask and read_mask(args.style_mask)
     return model.compute_style_stats(style, mask, style_scale=args.style_scale, detail=detail, tile=args.tile)
+
+
+def path_name(text: str) -> Path:
+    """An argparse type: a file or folder. An empty text, which a variable without value leaves, is neither; for Path it
+    is the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name of a file or folder is empty")
+    return Path(text)
 
 
 def tile_size(text: str) -> int | str:
@@ -148,9 +175,9 @@ def number_list(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"'{text}' is not a list of numbers such as 2,1") from None
 
 
-def read_mask(path: Path | None) -> Tensor | None:
+def read_mask(path: Path) -> Tensor:
     """A mask [1, H, W] in 0..1 from an image file: white is 1."""
-    return None if path is None else read_picture(path).rgb.mean(dim=1)
+    return read_picture(path).rgb.mean(dim=1)
 
 
 def check_output(path: Path, overwrite: bool) -> None:

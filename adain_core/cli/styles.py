@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import get_args
 
 from ..images import Picture, write_picture
@@ -15,6 +14,7 @@ from .options import (
     load_model,
     measure_style,
     number_list,
+    path_name,
     positive_float,
     positive_int,
     read_style,
@@ -24,11 +24,11 @@ from .options import (
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     save = commands.add_parser("style", help="measure one or more pictures and save the style as a small file")
-    save.add_argument("style", type=Path, nargs="+", help="style images or style files")
-    save.add_argument("-o", "--out", type=Path, required=True, help="the style file (.safetensors)")
+    save.add_argument("style", type=path_name, nargs="+", help="style images or style files")
+    save.add_argument("-o", "--out", type=path_name, required=True, help="the style file (.safetensors)")
     save.add_argument("--name", default="", help="what to call the style (default: the file's name)")
     save.add_argument("--weights", type=number_list, metavar="W,W,...", help="weights of the styles (default: equal)")
-    save.add_argument("--style-mask", type=Path, help="an image: measure the pictures where it is white")
+    save.add_argument("--style-mask", type=path_name, help="an image: measure the pictures where it is white")
     save.add_argument("--style-size", type=positive_int, help="short side of the pictures (default: their own)")
     save.add_argument("--style-scale", type=positive_float, default=1.0, help="enlarge the pictures, and their strokes")
     save.add_argument(
@@ -45,14 +45,14 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     save.set_defaults(run=run_save)
 
     show = commands.add_parser("styles", help="list the style files of a folder")
-    show.add_argument("folder", type=Path)
-    show.add_argument("--thumbnails", type=Path, metavar="FOLDER", help="write the styles' thumbnails there")
+    show.add_argument("folder", type=path_name)
+    show.add_argument("--thumbnails", type=path_name, metavar="FOLDER", help="write the styles' thumbnails there")
     show.set_defaults(run=run_list)
 
 
 def run_save(args: argparse.Namespace) -> int:
     check_output(args.out, args.overwrite)
-    pictures = [read_style(path, args.style_size) for path in args.style]
+    pictures = [read_style(path, args) for path in args.style]
     model = load_model(args)
     styles = [measure_style(model, picture, args, args.detail) for picture in pictures]
     mix(styles, args.weights).save(args.out, args.name)

@@ -11,9 +11,10 @@ from typing import Any
 from tqdm import tqdm
 
 from ..farm import own_share, rank, wait_for_all
-from ..images import IMAGE_SUFFIXES, ImageError, Picture, read_picture, scale_short_side, write_picture
+from ..images import ImageError, Picture, list_images, read_picture, scale_short_side, write_picture
 from ..pipeline import StyleTransfer
 from ..progress import Progress, ignore_progress
+from ..tiling import is_out_of_memory
 from ..transfer import DETAILS
 from .options import (
     add_model_options,
@@ -21,6 +22,7 @@ from .options import (
     check_output,
     load_model,
     measure_style,
+    path_name,
     progress_bar,
     read_mask,
     read_style,
@@ -29,21 +31,19 @@ from .options import (
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("stylize", help="a photo, or a folder of photos, in the style of one or more pictures")
-    parser.add_argument("content", type=Path, help="an image, or a folder of images")
-    parser.add_argument("style", type=Path, nargs="*", help="style images or style files (none with --region alone)")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the result: an image, or a folder for a folder")
+    parser.add_argument("content", type=path_name, help="an image, or a folder of images")
     parser.add_argument(
-        "--region",
-        type=Path,
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("MASK", "STYLE"),
-        help="another style where an image is white, with edges that are soft by themselves; may be repeated",
+        "style", type=path_name, nargs="*", help="style images or style files (none with --region alone)"
+    )
+    parser.add_argument(
+        "-o", "--out", type=path_name, required=True, help="the result: an image, or a folder for a folder"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
     add_transfer_options(
-        parser, "keep the content's colours, by this method; all but luminance recolour the styles before the transfer"
+        parser,
+        keep_colors="keep the content's colours, by this method; all but luminance recolour the styles before the"
+        " transfer",
+        mask="an image",
     )
     add_model_options(parser)
     parser.set_defaults(run=run)
@@ -53,16 +53,19 @@ def run(args: argparse.Namespace) -> int:
     if not args.style and not args.region:
         raise ImageError("There is no style; name a style image or file, or give a --region.")
     jobs = plan(args.content, args.out, args.overwrite)
-    styles = [read_style(path, args.style_size) for path in args.style]
-    regions = [(read_mask(mask), read_style(path, args.style_size)) for mask, path in args.region]
-    mask = read_mask(args.mask)
+    styles = [read_style(path, args) for path in args.style]
+    regions = [(read_mask(mask), read_style(path, args)) for mask, path in args.region]
+    mask = args.mask and read_mask(args.mask)
     model = load_model(args)
-    options: dict[str, Any] = {"style_mask": read_mask(args.style_mask), "style_scale": args.style_scale}
+    options: dict[str, Any] = {}
     if args.keep_colors in (None, "luminance"):
         # Measured once for all photos; otherwise each photo's colours change the styles first.
         detail = DETAILS.get(args.transform, ())
         styles = [measure_style(model, style, args, detail) for style in styles]
         regions = [(region, measure_style(model, style, args, detail)) for region, style in regions]
+    else:
+        style_mask = args.style_mask and read_mask(args.style_mask)
+        options = {"style_mask": style_mask, "style_scale": args.style_scale}
     options |= {"style": styles, "regions": regions, "mask": mask}
     options |= {
         name: getattr(args, name)
@@ -89,13 +92,25 @@ class Stylizer:
     options: dict[str, Any]
 
     def run(self, source: Path, target: Path, progress: Progress = ignore_progress) -> None:
-        """Stylise one image file into another."""
-        picture = read_picture(source)
-        if self.size:
-            alpha = None if picture.alpha is None else scale_short_side(picture.alpha, self.size)
-            picture = Picture(scale_short_side(picture.rgb, self.size), alpha)
-        rgb = self.model(picture.rgb, progress=progress, **self.options)
-        write_picture(replace(picture, rgb=rgb), target)
+        """Stylise one image file into another.
+
+        Raises:
+            ImageError: one of them cannot be read or written, or the picture does not fit into the memory.
+        """
+        try:
+            picture = read_picture(source)
+            if self.size:
+                alpha = None if picture.alpha is None else scale_short_side(picture.alpha, self.size)
+                picture = Picture(scale_short_side(picture.rgb, self.size), alpha)
+            rgb = self.model(picture.rgb, progress=progress, **self.options)
+            write_picture(replace(picture, rgb=rgb), target)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ImageError(
+                f"There is too little memory for {source}; use a smaller --tile or --tile-memory, --low-memory, or a"
+                " smaller --size."
+            ) from error
 
 
 def plan(content: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
@@ -109,10 +124,7 @@ def plan(content: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
         return [(content, out)]
     if out.is_file():
         raise ImageError(f"{content} is a folder, but {out} is a file; name a folder for the results.")
-    sources = sorted(p for p in content.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    if not sources:
-        raise ImageError(f"{content} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
-    jobs = [(source, out / source.name) for source in sources]
+    jobs = [(source, out / source.name) for source in list_images(content)]
     for _, target in jobs:
         check_output(target, overwrite)
     return jobs

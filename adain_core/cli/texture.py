@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..gatys import synthesize_texture
 from ..images import Picture, write_picture
 from .gatys import add_optimization_options, describe, read_settings, read_styles
-from .options import check_output, load_encoder, positive_int, progress_bar
+from .options import check_output, load_encoder, path_name, positive_int, progress_bar
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("texture", help="a new texture with the look of pictures, of any size (slow)")
-    parser.add_argument("style", type=Path, nargs="+", help="one or more images")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the result, an image")
+    parser.add_argument("style", type=path_name, nargs="+", help="one or more images")
+    parser.add_argument("-o", "--out", type=path_name, required=True, help="the result, an image")
     parser.add_argument("--size", type=width_and_height, default=(256, 256), help="WxH (default: 256x256)")
     parser.add_argument("--style-size", type=positive_int, help="short side of the styles (default: their own)")
     add_optimization_options(parser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -10,18 +11,18 @@ from pathlib import Path
 from torch import Tensor
 
 from ..farm import rank, wait_for_all, world_size
-from ..images import scale_short_side
-from ..pipeline import StyleTransfer
+from ..images import IMAGE_SUFFIXES, list_images, scale_short_side
 from ..stats import StyleStats, mix
-from ..temporal import CUT, SMOOTHING, StyleTimeline, stylize_frames
+from ..temporal import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
 from ..transfer import DETAILS
-from ..video import VIDEO_SUFFIXES, FrameFunction, VideoError, convert_film, film_info, join_films
+from ..video import VIDEO_SUFFIXES, FrameFunction, VideoError, convert_film, film_info, join_films, read_frames
 from .options import (
     add_model_options,
     add_transfer_options,
     check_output,
     load_model,
     measure_style,
+    path_name,
     positive_float,
     progress_bar,
     read_mask,
@@ -32,9 +33,9 @@ from .options import (
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("video", help="a film in the style of one or more pictures")
-    parser.add_argument("content", type=Path, help="a film")
-    parser.add_argument("style", type=Path, nargs="*", help="style images or style files (none with --keyframe)")
-    parser.add_argument("-o", "--out", type=Path, required=True, help=f"the result ({', '.join(VIDEO_SUFFIXES)})")
+    parser.add_argument("content", type=path_name, help="a film")
+    parser.add_argument("style", type=path_name, nargs="*", help="style images or style files (none with --keyframe)")
+    parser.add_argument("-o", "--out", type=path_name, required=True, help=f"the result ({', '.join(VIDEO_SUFFIXES)})")
     parser.add_argument(
         "--keyframe",
         type=keyframe,
@@ -56,7 +57,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help=f"change of the statistics that counts as a cut (default: {CUT})",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
-    add_transfer_options(parser, "give each stylised frame its own colours back, by this method")
+    add_transfer_options(
+        parser,
+        keep_colors="give each stylised frame its own colours back, by this method",
+        mask="an image for all frames, or a film or a folder of images with one for each",
+    )
     add_model_options(parser)
     parser.set_defaults(run=run)
 
@@ -65,29 +70,27 @@ def keyframe(text: str) -> tuple[float, Path]:
     """An argparse type: a time in seconds and a style."""
     time, _, style = text.partition(":")
     try:
-        return float(time), Path(style)
+        return float(time), path_name(style)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a time and a style such as 4.5:b.jpg") from None
 
 
 def run(args: argparse.Namespace) -> int:
-    if bool(args.style) == bool(args.keyframe):
+    if args.style and args.keyframe:
         raise VideoError("Name style images, or the style at each --keyframe: one of the two.")
-    if args.keyframe and args.weights:
+    if not (args.style or args.keyframe or args.region):
+        raise VideoError("There is no style; name a style image or file, or give a --keyframe or a --region.")
+    if args.weights and not args.style:
         raise VideoError("--weights mix the styles of a whole film; leave them out where each --keyframe has its own.")
     if args.out.suffix.lower() not in VIDEO_SUFFIXES:
         raise VideoError(f"'{args.out.name}' has no known film suffix; use one of {', '.join(VIDEO_SUFFIXES)}.")
     check_output(args.out, args.overwrite)
     film = film_info(args.content)
     span = own_span(film.duration)
-    pictures = [read_style(path, args.style_size) for path in args.style or [path for _, path in args.keyframe]]
-    model = load_model(args)
-    detail = DETAILS.get(args.transform, ())
-    styles = [measure_style(model, picture, args, detail) for picture in pictures]
-    style = mix(styles, args.weights) if args.style else at_keyframes(args, styles, span[0] if span else 0, film.rate)
+    change = stylizer(args, span[0] if span else 0.0, film.rate)
     part = part_of(args.out, rank()) if span else args.out
     with progress_bar("video") as progress:
-        convert_film(args.content, part, stylizer(model, args, style), span, progress)
+        convert_film(args.content, part, change, span, progress)
     wait_for_all()
     if rank() == 0:
         if span:
@@ -111,25 +114,52 @@ def part_of(out: Path, number: int) -> Path:
     return out.with_name(f".{out.stem}.{number}.mov")
 
 
-def at_keyframes(
-    args: argparse.Namespace, styles: list[StyleStats], start: float, rate: Fraction
-) -> Callable[[int], StyleStats]:
-    """The style of a frame from its number, counted from the time ``start``."""
-    timeline = StyleTimeline([time for time, _ in args.keyframe], styles)
-    return lambda number: timeline.at(start + number / float(rate))
+def stylizer(args: argparse.Namespace, start: float, rate: Fraction) -> FrameFunction:
+    """What happens to the frames of a film from a time on; so many follow in a second."""
+    model = load_model(args)
+    detail = DETAILS.get(args.transform, ())
 
+    def measure(path: Path) -> StyleStats:
+        return measure_style(model, read_style(path, args), args, detail)
 
-def stylizer(
-    model: StyleTransfer, args: argparse.Namespace, style: StyleStats | Callable[[int], StyleStats]
-) -> FrameFunction:
-    """What happens to the frames."""
-    mask = read_mask(args.mask)
+    style: StyleStats | Callable[[int], StyleStats] | None = None
+    if args.style:
+        style = mix([measure(path) for path in args.style], args.weights)
+    elif args.keyframe:
+        numbers = [(time - start) * float(rate) for time, _ in args.keyframe]
+        style = StyleTimeline(numbers, [measure(path) for _, path in args.keyframe]).at
+    mask = args.mask and masks_of(args.mask, start, rate)
+    regions = [(masks_of(where, start, rate), measure(path)) for where, path in args.region]
+    names = ("alpha", "transform", "keep_colors", "smoothing", "cut", "work_size", "tile", "low_memory")
+    options = {name: getattr(args, name) for name in names}
 
     def change(frames: Iterable[Tensor]) -> Iterator[Tensor]:
         if args.size:
             frames = (scale_short_side(frame, args.size) for frame in frames)
-        names = ("alpha", "transform", "keep_colors", "smoothing", "cut", "work_size", "tile", "low_memory")
-        options = {name: getattr(args, name) for name in names}
-        return stylize_frames(model, frames, style, mask=mask, **options)
+        return stylize_frames(model, frames, style, mask=mask, regions=regions, **options)
 
     return change
+
+
+def masks_of(path: Path, start: float, rate: Fraction) -> Mask:
+    """The mask of an image for all frames; those of a film or of a folder of images one by one, from a time on."""
+    masks: Iterator[Tensor]
+    if path.is_dir():
+        masks = map(read_mask, list_images(path)[math.ceil(start * rate) :])
+    elif path.suffix.lower() in IMAGE_SUFFIXES:
+        return read_mask(path)
+    else:
+        masks = (_matte(frame) for frame in read_frames(path, start))
+
+    def at(number: int) -> Tensor:
+        mask = next(masks, None)
+        if mask is None:
+            raise VideoError(f"{path} ends before the film; give a mask for each frame, or one image for all.")
+        return mask
+
+    return at
+
+
+def _matte(frame: Tensor) -> Tensor:
+    """A mask [1, H, W] from a frame of a film, whose compression leaves black and white a little off."""
+    return ((frame.mean(dim=1) - 0.02) / 0.96).clamp(0, 1)

@@ -78,6 +78,52 @@ def test_batches_make_no_difference(skips):
     assert not torch.allclose(one, model(frames, style, mask=options["mask"]), atol=1e-5)
 
 
+def walking_mask(frames: int, empty: int) -> list[torch.Tensor]:
+    """A square that walks to the right over 40 x 48 pixels and is gone in one frame."""
+    masks = [torch.zeros(40, 48) for _ in range(frames)]
+    for i in range(frames):
+        if i != empty:
+            masks[i][8:32, 4 * i : 4 * i + 20] = 1.0
+    return masks
+
+
+@pytest.mark.parametrize("skips", ["plain", "concat-content-adain"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_what_is_smoothed_is_what_the_mask_shows(skips, batch):
+    model, frames, masks = lively_model(skips), random_picture(40, 48, batch=6), walking_mask(6, empty=2)
+    style = model.compute_style_stats(random_picture(32, 32, seed=1))
+    result = torch.cat(
+        list(stylize_frames(model, frames.split(batch), style, mask=masks.__getitem__, smoothing=0.75, cut=1e9))
+    )
+    smooth = StatisticsFilter(smoothing=0.75, cut=1e9)
+    for i, (frame, mask) in enumerate(zip(frames.split(1), masks, strict=True)):
+        features = model.encode(frame)
+        if i == 2:
+            expected = model.decode(features)
+        else:
+            content = smooth(model.compute_content_stats(features, mask))
+            expected = model.decode(model.blend(features, style, 1.0, mask, "adain", content))
+        torch.testing.assert_close(result[i : i + 1], expected, atol=1e-5, rtol=0)
+
+
+def test_regions_have_statistics_of_their_own():
+    model, frames = lively_model("plain"), random_picture(40, 48, batch=3)
+    first, second = (model.compute_style_stats(random_picture(32, 32, seed=i)) for i in (1, 2))
+    left = torch.zeros(1, 40, 48)
+    left[..., :16] = 1.0
+    regions = [(left, first), (lambda number: 1 - left, second)]
+    with pytest.raises(ValueError, match="There is no style"):
+        next(stylize_frames(model, frames.split(1), None, mask=left, regions=regions))
+    for low_memory in (False, True):
+        options = {"smoothing": 0.0, "regions": regions, "low_memory": low_memory}
+        result = torch.cat(list(stylize_frames(model, frames.split(2), None, **options)))
+        expected = model(frames, regions=[(left, first), (1 - left, second)])
+        torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
+    alone = torch.cat(list(stylize_frames(model, frames.split(2), None, regions=regions[:1], cut=1e9)))
+    masked = torch.cat(list(stylize_frames(model, frames.split(2), first, mask=left, cut=1e9)))
+    assert torch.equal(alone, masked) and not torch.allclose(alone, model(frames, first, mask=left), atol=1e-5)
+
+
 def test_low_memory_is_that_of_pictures_smoothed_and_said_once(caplog):
     model, frames = lively_model("concat-content-adain"), random_picture(600, 560, batch=3)
     style, mask = model.compute_style_stats(random_picture(32, 32, seed=1)), torch.rand(9, 9)

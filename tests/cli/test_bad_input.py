@@ -167,5 +167,29 @@ def test_a_folder_without_images(refused, tmp_path):
     assert "no images" in refused(content=tmp_path / "empty", out=tmp_path / "out")
 
 
+@pytest.mark.parametrize("role", ["content", "style", "out"])
+def test_an_empty_name_is_not_the_current_folder(refused, role):
+    message = refused(**{role: ""})
+    assert role in message and "is empty" in message
+
+
+@pytest.mark.parametrize("role", ["content", "style"])
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
+def test_an_animation_is_not_a_picture(refused, tmp_path, role, suffix):
+    frames = [Image.new("RGB", (20, 20), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / f"moves{suffix}", save_all=True, append_images=frames[1:])
+    assert "is an animation" in refused(**{role: tmp_path / f"moves{suffix}"})
+
+
+@pytest.mark.parametrize("option", [("--style-mask", "mask.png"), ("--style-scale", 2), ("--style-size", 16)])
+def test_options_for_style_pictures_are_not_for_style_files(refused, painting, tmp_path, option):
+    file = tmp_path / "style.safetensors"
+    assert main(["style", str(painting), "-o", str(file)]) == 0
+    for arguments in ({"style": file}, {"region": file}):
+        given = ("--region", painting, arguments.pop("region")) if "region" in arguments else ()
+        message = refused(*given, *option, **arguments)
+        assert option[0] in message and str(file) in message
+
+
 def test_a_wrong_option(refused):
     assert "--colour" in refused("--colour", "blue")

@@ -1,6 +1,5 @@
 import re
 
-import pytest
 from PIL import Image
 
 from adain_core.cli import main
@@ -18,19 +17,18 @@ def test_a_sheet_of_contents_and_styles(photo, painting, tmp_path):
     assert width > 200 and height > 300
 
 
-def test_a_sheet_of_work_sizes_has_a_column_for_each(photo, painting, tmp_path):
-    command = ["grid", "--content", photo, "--style", painting, "--size", 40, "--cell", 100]
+def test_a_sheet_of_alphas_has_a_column_for_each(photo, painting, tmp_path):
+    command = ["grid", "--content", photo, "--style", painting, "--size", 32, "--cell", 100]
     widths = []
-    for sides in ((40,), (40, 20), (40, 20, 10)):
-        out = tmp_path / f"{len(sides)}.png"
-        assert main([*map(str, [*command, "-o", out, "--work-sizes", *sides])]) == 0
+    for alphas in ("1", "0.5,1", "0,0.5,1"):
+        out = tmp_path / f"{alphas}.png"
+        assert main([*map(str, [*command, "-o", out, "--alphas", alphas])]) == 0
         widths.append(size_of(out)[0])
     assert widths[2] - widths[1] == widths[1] - widths[0] > 90
 
 
-@pytest.mark.parametrize("side", [("--alphas", "0,1"), ("--work-sizes", 16, 32)])
-def test_a_sheet_has_two_sides(photo, painting, tmp_path, capsys, side):
-    command = ["grid", "--content", photo, photo, "--style", painting, "-o", tmp_path / "s.png", *side]
+def test_a_sheet_has_two_sides(photo, painting, tmp_path, capsys):
+    command = ["grid", "--content", photo, photo, "--style", painting, "-o", tmp_path / "s.png", "--alphas", "0,1"]
     assert main([*map(str, command)]) == 2
     assert "two sides" in capsys.readouterr().err
 

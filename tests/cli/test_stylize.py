@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adain_core.cli import main
+from adain_core.cli import main, make_parser
 from adain_core.images import read_picture
+from adain_core.tiling import TiledEncoder
 from adain_core.transfer import TRANSFORMS
 from tests.cli.conftest import size_of
 
@@ -46,6 +47,41 @@ def test_a_folder_goes_on_after_a_file_that_cannot_be_read(adain, photo, paintin
     assert result.returncode == 1
     assert "b.png" in result.stderr and "no-file" not in result.stderr and "Traceback" not in result.stderr
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+
+
+def test_a_folder_goes_on_after_a_photo_too_large_for_the_memory(photo, painting, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a.png", "c.png"):
+        (folder / name).write_bytes(photo.read_bytes())
+    Image.new("RGB", (200, 200)).save(folder / "b.png")
+    encode = TiledEncoder.features
+
+    def encode_small_ones(self, images, *args):
+        if images.shape[-1] == 200:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return encode(self, images, *args)
+
+    monkeypatch.setattr(TiledEncoder, "features", encode_small_ones)
+    assert main(["stylize", str(folder), str(painting), "-o", str(tmp_path / "out")]) == 1
+    message = capsys.readouterr().err
+    assert "b.png; use a smaller --tile" in message and "Skipped" in message
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert main(["stylize", str(folder / "b.png"), str(painting), "-o", str(tmp_path / "b.png")]) == 2
+    assert "smaller --tile" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["stylize", "video", "style", "gatys"])
+def test_options_may_stand_between_the_pictures(command):
+    given = [] if command == "style" else ["photo.jpg"]
+    orders = [
+        [*given, "a.jpg", "b.jpg", "-o", "out.png"],
+        [*given, "-o", "out.png", "a.jpg", "b.jpg"],
+        [*given, "a.jpg", "-o", "out.png", "b.jpg"],
+        ["-o", "out.png", *given, "a.jpg", "b.jpg"],
+    ]
+    parsed = [make_parser().parse_args([command, *order]) for order in orders]
+    assert all(args == parsed[0] for args in parsed) and [path.name for path in parsed[0].style] == ["a.jpg", "b.jpg"]
 
 
 @pytest.mark.parametrize("kind", ["1x1", "black", "palette", "16-bit", "RGBA", "grey with alpha"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers import ROOT
 
@@ -49,9 +50,64 @@ def test_styles_over_time(run_here, film, painting, photo, tmp_path):
     assert len(times(tmp_path / "out.mkv")) == 10
 
 
+def save_masks(folder: Path, count: int) -> Path:
+    """Masks of which one half is white, the left and the right in turn, with numbers that are not padded."""
+    folder.mkdir()
+    for i in range(count):
+        mask = Image.new("L", (48, 32))
+        mask.paste(255, (0, 0, 24, 32) if i % 2 == 0 else (24, 0, 48, 32))
+        mask.save(folder / f"mask{i}.png")
+    return folder
+
+
+def halves(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    with av.open(str(path)) as container:
+        pictures = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    return [(picture[:, :8], picture[:, -8:]) for picture in pictures]
+
+
+@pytest.mark.parametrize("kind", ["film", "folder"])
+def test_each_frame_may_have_a_mask_of_its_own(run_here, film, painting, tmp_path, kind):
+    masks = save_masks(tmp_path / "masks", 11)
+    if kind == "film":
+        with av.open(str(tmp_path / "masks.mkv"), "w") as container:
+            video = container.add_stream("libx264", rate=10)
+            video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
+            for i in range(11):
+                container.mux(video.encode(av.VideoFrame.from_image(Image.open(masks / f"mask{i}.png"))))
+            container.mux(video.encode())
+        masks = tmp_path / "masks.mkv"
+    options = ("--overwrite", "--dtype", "float32", "--smoothing", 0)
+    plain, masked = tmp_path / "plain.mp4", tmp_path / "masked.mp4"
+    assert run_here("video", film, painting, "-o", plain, *options, "--alpha", 0).returncode == 0
+    for given in (("--mask", masks), ("--region", masks, painting)):
+        styles = [painting] if given[0] == "--mask" else []
+        done = run_here("video", film, *styles, "-o", masked, *options, *given)
+        assert done.returncode == 0, done.stderr
+        for i, (bare, changed) in enumerate(zip(halves(plain), halves(masked), strict=True)):
+            left, right = (np.abs(a - b).mean() for a, b in zip(bare, changed, strict=True))
+            assert left > 2 * right if i % 2 == 0 else right > 2 * left
+
+
+def test_too_few_masks_are_named(run_here, film, painting, tmp_path):
+    masks = save_masks(tmp_path / "masks", 4)
+    done = run_here("video", film, painting, "-o", tmp_path / "out.mp4", "--mask", masks)
+    assert done.returncode == 2 and f"{masks} ends before the film" in done.stderr
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_an_animated_picture_is_a_film(run_here, painting, tmp_path):
+    frames = [Image.new("RGB", (32, 24), color) for color in ("red", "green", "blue")]
+    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:], duration=100)
+    done = run_here("video", tmp_path / "moves.gif", painting, "-o", tmp_path / "out.mp4")
+    assert done.returncode == 0, done.stderr
+    assert len(times(tmp_path / "out.mp4")) == 3
+
+
 def test_processes_share_a_film(film, painting, tmp_path):
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "adain_core"]
     command = [sys.executable, "-m", *launcher, "video", film, painting, "-o", tmp_path / "out.mp4", "--device", "cpu"]
+    command += ["--mask", save_masks(tmp_path / "masks", 10)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, cwd=ROOT, timeout=120, env=environment
@@ -64,7 +120,7 @@ def test_processes_share_a_film(film, painting, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "--keyframe"),
+        ((), "There is no style"),
         (("painting.png", "--keyframe", "0:painting.png"), "one of the two"),
         (("--keyframe", "soon:painting.png"), "not a time"),
         (("--keyframe", "0:painting.png", "--weights", "1"), "leave them out"),

@@ -79,16 +79,42 @@ def test_what_does_not_fit_is_named(comfy, tiny):
     other = load(comfy, save_model("other.safetensors", space="other"))
     with pytest.raises(ValueError, match=r"'style_end' comes from .* space other.*'model' has the space tiny"):
         video(comfy, tiny, film(2), style=style(comfy, tiny, 1), style_end=style(comfy, other, 1))
-    with pytest.raises(ValueError, match="'mask' is a batch of 2"):
-        video(comfy, tiny, film(2), style=style(comfy, tiny, 1), mask=torch.rand(2, 48, 64))
+    with pytest.raises(ValueError, match="'mask' is a batch of 2, but 'frames' of 3"):
+        video(comfy, tiny, film(3), style=style(comfy, tiny, 1), mask=torch.rand(2, 48, 64))
 
 
-def test_a_batch_of_styles_and_one_of_masks_are_refused(comfy, tiny):
+def test_each_frame_may_have_a_mask_of_its_own(comfy, tiny):
+    frames, waves = film(6), style(comfy, tiny, 1)
+    masks = torch.zeros(6, 48, 64)
+    for i in range(6):
+        masks[i, 10:34, 4 * i : 4 * i + 20] = 1.0
+    result = video(comfy, tiny, frames, style=waves, mask=masks, smoothing=0.0)
+    for i in range(6):
+        alone = video(comfy, tiny, frames[i : i + 1], style=waves, mask=masks[i])
+        torch.testing.assert_close(result[i : i + 1], alone, atol=1e-5, rtol=0)
+    assert not torch.allclose(result, video(comfy, tiny, frames, style=waves, mask=masks[0], smoothing=0.0), atol=1e-3)
+
+
+def test_a_mask_for_all_frames_is_as_many_that_are_equal(comfy, tiny):
+    frames, waves, mask = film(5), style(comfy, tiny, 1), torch.rand(1, 30, 40)
+    one, many = (video(comfy, tiny, frames, style=waves, mask=m) for m in (mask, mask.repeat(5, 1, 1)))
+    torch.testing.assert_close(one, many)
+
+
+def test_transform_size_work_size_and_tile_are_those_of_stylize(comfy, tiny):
+    frames = image(48, 64, batch=2, channels=4)
+    options = {"transform": "wct", "size": 40, "work_size": 24, "tile": "256"}
+    (waves,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image(seed=1), detail="covariance")
+    result = video(comfy, tiny, frames, style=waves, smoothing=0.0, **options)
+    (expected,) = comfy.call("AdaINStylize", model=tiny, content=frames, style=image(seed=1), **options)
+    assert result.shape[1:] == (40, 53, 4)
+    torch.testing.assert_close(result, expected, atol=1e-4, rtol=0)
+
+
+def test_a_batch_of_styles_is_refused(comfy, tiny):
     (styles,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image(batch=3), batch="each")
     (style,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image())
     options = {"model": tiny, "frames": image(batch=3)}
     for name, given in (("style", {"style": styles}), ("style_end", {"style": style, "style_end": styles})):
         with pytest.raises(ValueError, match=f"'{name}' is a batch of 3 styles"):
             comfy.call("AdaINStylizeVideo", **options, **given)
-    with pytest.raises(ValueError, match="serves all frames"):
-        comfy.call("AdaINStylizeVideo", **options, style=style, mask=torch.ones(3, 8, 8))
