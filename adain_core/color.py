@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .images import checked_image
 from .measure import luminance
 from .normalize import EPS
 
@@ -32,7 +33,7 @@ def preserve_color(stylized: Tensor, content: Tensor, method: ColorMethod = "lum
         method: ``luminance``, ``covariance`` or ``histogram``.
 
     Raises:
-        ValueError: there is no such method, or the shapes do not fit.
+        ValueError: there is no such method, the shapes do not fit, or a picture is not finite.
     """
     if method == "luminance":
         return replace_luminance(content, stylized)
@@ -51,7 +52,7 @@ def match_color(picture: Tensor, reference: Tensor, method: ColorMethod = "covar
         [B, 3, H, W].
 
     Raises:
-        ValueError: there is no such method, or the batches do not fit.
+        ValueError: there is no such method, the batches do not fit, or a picture is not finite.
     """
     matches = {"covariance": match_covariance, "histogram": match_histogram}
     if method not in matches:
@@ -60,6 +61,7 @@ def match_color(picture: Tensor, reference: Tensor, method: ColorMethod = "covar
         raise ValueError(
             f"There are {len(picture)} pictures but {len(reference)} references; expected as many, or one."
         )
+    picture, reference = checked_image(picture), checked_image(reference)
     return matches[method](picture.float(), reference.to(picture.device, torch.float32))
 
 
@@ -69,13 +71,13 @@ def replace_luminance(picture: Tensor, light: Tensor) -> Tensor:
     Luminance is exact: where a colour has no room at its new luminance, it becomes paler rather than clipped.
 
     Raises:
-        ValueError: the two differ in size.
+        ValueError: the two differ in size, or are not finite.
     """
     if picture.shape[-2:] != light.shape[-2:]:
         raise ValueError(
             f"A picture of {list(picture.shape)} and one of {list(light.shape)} differ in size; scale one."
         )
-    picture = picture.to(light.device, torch.float32)
+    picture, light = checked_image(picture).to(light.device, torch.float32), checked_image(light)
     chroma = picture - luminance(picture)
     y = luminance(light.float()).clamp(0, 1)
     room = torch.where(chroma > 0, 1 - y, y)

@@ -139,6 +139,19 @@ def checked_image(image: Tensor) -> Tensor:
     return image
 
 
+def checked_result(pictures: Tensor) -> Tensor:
+    """Decoded pictures themselves.
+
+    Raises:
+        ValueError: they hold NaN.
+    """
+    if not pictures.sum().isfinite():
+        raise ValueError(
+            "The result holds NaN: the model or the style is damaged, or half precision is too little; try float32."
+        )
+    return pictures
+
+
 def resize(image: Tensor, size: Sequence[int]) -> Tensor:
     """Resize [B, C, H, W] to (H, W), antialiased, keeping 0..1."""
     if tuple(image.shape[-2:]) == tuple(size):

@@ -35,6 +35,8 @@ _MAX_CHANNELS = 4096
 _SHAPES = {"mean": "[C]", "std": "[C]", "covariance": "[C, C]", "quantiles": f"[C, 1 to {MOST_QUANTILES}]"}
 # By how much of the largest entry the two halves of a covariance may differ.
 _ROUNDING = 1e-4
+# Features of trained encoders stay below 1e5; what is far above overflows on its way through a decoder.
+_MOST = {"mean": 1e6, "std": 1e6, "covariance": 1e12, "quantiles": 1e6}
 _THUMBNAIL_SIDE = 96
 _MAX_THUMBNAIL_SIDE = 512
 
@@ -138,7 +140,8 @@ def read_style(path: str | os.PathLike[str]) -> tuple[StyleFile, dict[str, Tenso
     except (SafetensorError, OSError) as error:
         raise StyleFileError(f"{path} is not a readable {STYLE_SUFFIX} file: {error}.") from error
     for key, x in tensors.items():
-        if not (torch.isfinite(x).all() and _IS_SOUND[key.split(".")[0]](x)):
+        part = key.split(".")[0]
+        if not ((x.abs() <= _MOST[part]).all() and _IS_SOUND[part](x)):
             raise StyleFileError(f"{path} is damaged: '{key}' holds numbers that are no statistics.")
     thumbnail = _decode_thumbnail(path, metadata["thumbnail"]) if "thumbnail" in metadata else None
     return StyleFile(path, metadata.get("name", path.stem), metadata.get("space", ""), thumbnail), tensors

@@ -19,7 +19,7 @@ from .detail import restore_detail, shrink
 from .device import resolve_device, resolve_dtype
 from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from .features import Features
-from .images import Picture, checked_image, from_pil, resize, to_pil
+from .images import Picture, checked_image, checked_result, from_pil, resize, to_pil
 from .low_memory import stylize_by_thumbnail
 from .masks import checked_mask, filled_mask, soft_mask
 from .progress import Progress, ignore_progress
@@ -307,8 +307,8 @@ class StyleTransfer:
         """Decode features to pictures [B, 3, H, W] in 0..1, float32, on the content's device.
 
         Raises:
-            ValueError: the features come from another space, or the decoder needs the style's picture and the style
-                has none.
+            ValueError: the features come from another space, the decoder needs the style's picture and the style has
+                none, or the result is NaN.
         """
         if features.space != self.space:
             raise ValueError(f"The features come from the space {features.space}, but this model's is {self.space}.")
@@ -334,7 +334,7 @@ class StyleTransfer:
             target.copy_(pixels[:, :, : target.shape[-2], : target.shape[-1]].float().clamp(0, 1))
 
         for_each_tile(tiles, decode_tile, lambda share: progress(start + (1 - start) * share))
-        return pictures
+        return checked_result(pictures)
 
     def _skip_maps(self, images: Tensor, blends: Sequence[Blend], tile: Tile) -> dict[str, list[Tensor]]:
         """What the decoder's skips need for a tile, computed again from the pictures rather than kept: relu1_1 is as

@@ -63,6 +63,16 @@ def test_what_does_not_fit_is_refused():
         match_color(picture.expand(2, -1, -1, -1), picture.expand(3, -1, -1, -1))
 
 
+@pytest.mark.parametrize("method", COLOR_METHODS)
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_pictures_that_are_not_finite_are_refused(method, place, value):
+    pictures = [random_picture(8, 9), random_picture(8, 9, seed=1)]
+    pictures[place][0, 1, 2, 3] = value
+    with pytest.raises(ValueError, match="holds NaN or infinite"):
+        preserve_color(*pictures, method)
+
+
 def test_the_pipeline_keeps_the_contents_colours():
     model, content = tiny_model(), random_picture(40, 48)
     kept = model(content, random_picture(40, 40, seed=1), keep_colors="luminance")

@@ -213,3 +213,10 @@ def test_another_number_of_styles_than_contents_is_refused(model, low_memory):
         model(contents, styles, low_memory=low_memory)
     with pytest.raises(ValueError, match="cannot be mixed"):
         mix([styles, model.compute_style_stats(contents, each=True)])
+
+
+def test_a_result_that_is_nan_is_refused():
+    model = tiny_model()
+    model.decoder.conv1_1.weight.fill_(torch.nan)
+    with pytest.raises(ValueError, match="result holds NaN"):
+        model(random_picture(32, 32), random_picture(32, 32, seed=1))
