@@ -32,6 +32,7 @@ from .data import Numbers, Pairs, RandomCrops
 from .networks import initialise
 
 DISTILLED = STYLE_TAPS[2:]
+_WEIGHTS = {"inversion": 5.0, "imitation": 5.0, **dict.fromkeys(DISTILLED, 0.5)}
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -59,6 +60,55 @@ def stylise(decoder: Decoder, features: Tensor) -> Tensor:
     return decoder(adaptive_instance_norm(content, *mean_std(style)))
 
 
+def crops(args: argparse.Namespace) -> DataLoader:
+    """As many batches of content and style crops as there are steps."""
+    sizes = (args.crop * 5 // 4, args.crop * 9 // 4)
+    content = RandomCrops(args.content, args.crop, sizes, seed=args.seed, cache_bytes=2**30)
+    style = RandomCrops(args.style, args.crop, sizes, seed=args.seed + 1, cache_bytes=2**30)
+    numbers = Numbers(0, args.steps * args.batch, args.batch)
+    return DataLoader(Pairs(content, style), args.batch, sampler=numbers, num_workers=args.workers)
+
+
+class Student(nn.Module):
+    """The small pair that learns, with the heads from its features to the teacher's.
+
+    Args:
+        widths: of encoder and decoder.
+        teacher_widths: of the teacher's encoder.
+    """
+
+    def __init__(self, widths: Sequence[int], teacher_widths: Sequence[int]) -> None:
+        super().__init__()
+        self.encoder, self.decoder = Encoder(widths), Decoder(widths)
+        initialise(self.encoder)
+        initialise(self.decoder)
+        width_pairs = dict(zip(STYLE_TAPS, zip(widths, teacher_widths, strict=True), strict=True))
+        self.heads = nn.ModuleDict({tap: nn.Conv2d(*width_pairs[tap], kernel_size=1) for tap in DISTILLED})
+        self.to(memory_format=torch.channels_last)
+
+    def losses(self, images: Tensor, targets: dict[str, Tensor], picture: Tensor) -> dict[str, Tensor]:
+        """The losses by name: inversion, imitation and the distance at each of the deep taps.
+
+        Args:
+            images: [2 B, 3, H, W] in 0..1: the contents, then the styles.
+            targets: the teacher's features of them.
+            picture: the teacher's AdaIN picture of each pair, [B, 3, H, W] in 0..1.
+        """
+        contents = images.chunk(2)[0]
+        with torch.autocast("cpu", torch.bfloat16):
+            features = self.encoder(images, DISTILLED)
+            inverted = self.decoder(features[DEEPEST_TAP].chunk(2)[0])
+            styled = stylise(self.decoder, features[DEEPEST_TAP])
+            predicted = {tap: self.heads[tap](features[tap]) for tap in DISTILLED}
+        inversion = (inverted.float() - contents).abs().mean()
+        imitation = (styled.float() - picture).abs().mean()
+        distances = {
+            tap: (predicted[tap].float() - targets[tap].float()).square().mean() / targets[tap].float().var()
+            for tap in DISTILLED
+        }
+        return {"inversion": inversion, "imitation": imitation, **distances}
+
+
 def distil(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     nhwc = torch.channels_last
@@ -66,55 +116,31 @@ def distil(args: argparse.Namespace) -> None:
     teacher_encoder = teacher.encoder.to(memory_format=nhwc).compute_in(torch.bfloat16)
     teacher_decoder = teacher.decoder.to(memory_format=nhwc, dtype=torch.bfloat16)
 
-    encoder, decoder = Encoder(args.widths).to(memory_format=nhwc), Decoder(args.widths).to(memory_format=nhwc)
-    initialise(encoder)
-    initialise(decoder)
-    width_pairs = dict(zip(STYLE_TAPS, zip(args.widths, teacher_encoder.widths, strict=True), strict=True))
-    heads = nn.ModuleDict({tap: nn.Conv2d(*width_pairs[tap], kernel_size=1) for tap in DISTILLED})
-    parameters = [p for module in (encoder, decoder, heads) for p in module.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=args.lr)
+    student = Student(args.widths, teacher_encoder.widths)
+    optimizer = torch.optim.Adam(student.parameters(), lr=args.lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.steps, pct_start=0.05)
 
-    sizes = (args.crop * 5 // 4, args.crop * 9 // 4)
-    content = RandomCrops(args.content, args.crop, sizes, seed=args.seed, cache_bytes=2**30)
-    style = RandomCrops(args.style, args.crop, sizes, seed=args.seed + 1, cache_bytes=2**30)
-    numbers = Numbers(0, args.steps * args.batch, args.batch)
-    loader = DataLoader(Pairs(content, style), args.batch, sampler=numbers, num_workers=args.workers)
-
     start = time.monotonic()
-    for step, ((content_crops, *_), (style_crops, *_)) in enumerate(loader, start=1):
+    for step, ((content_crops, *_), (style_crops, *_)) in enumerate(crops(args), start=1):
         images = torch.cat([content_crops, style_crops]).float().div(255).contiguous(memory_format=nhwc)
         with torch.no_grad():
             targets = teacher_encoder(images, DISTILLED)
             picture = stylise(teacher_decoder, targets[DEEPEST_TAP]).float().clamp(0, 1)
-        with torch.autocast("cpu", torch.bfloat16):
-            features = encoder(images, DISTILLED)
-            inverted = decoder(features[DEEPEST_TAP][: args.batch])
-            styled = stylise(decoder, features[DEEPEST_TAP])
-            predicted = {tap: heads[tap](features[tap]) for tap in DISTILLED}
-        distances = {
-            tap: (predicted[tap].float() - targets[tap].float()).square().mean() / targets[tap].float().var()
-            for tap in DISTILLED
-        }
-        inversion = (inverted.float() - images[: args.batch]).abs().mean()
-        imitation = (styled.float() - picture).abs().mean()
-        loss = 0.5 * sum(distances.values()) + 5 * inversion + 5 * imitation
+        losses = student.losses(images, targets, picture)
+        loss = sum(_WEIGHTS[name] * value for name, value in losses.items())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         if not math.isfinite(loss.item()):
             raise TrainingError(f"The loss is {loss.item()} at step {step}; try a smaller --lr.")
         if step % 50 == 0 or step == args.steps:
-            taps = " ".join(f"{tap} {value.item():.3f}" for tap, value in distances.items())
-            print(
-                f"step {step} inversion {inversion.item():.4f} imitation {imitation.item():.4f} {taps}"
-                f" {(time.monotonic() - start) / step:.2f} s/step",
-                flush=True,
-            )
+            parts = " ".join(f"{name} {value.item():.4f}" for name, value in losses.items())
+            print(f"step {step} {parts} {(time.monotonic() - start) / step:.2f} s/step", flush=True)
         if step % 200 == 0 or step == args.steps:
-            save_weights(Weights(space_of(args.out.stem, encoder), encoder, decoder), args.out)
+            space = space_of(args.out.stem, student.encoder)
+            save_weights(Weights(space, student.encoder, student.decoder), args.out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
