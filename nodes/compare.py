@@ -11,6 +11,7 @@ from ..adain_core.grid import contact_sheet
 from ..adain_core.measure import Measures, measure_result
 from ..adain_core.progress import Progress, ignore_progress
 from .images import from_image, to_image
+from .inputs import connected
 from .progress import progress_bar, section
 from .steps import MOST_STYLES, blend, compute_style_stats, decode, encode
 from .types import AdaINModel, Model
@@ -72,8 +73,7 @@ class AdaINStyleGrid(io.ComfyNode):
     @classmethod
     def execute(cls, content: Tensor, alphas: str, cell: int, **inputs: Model | Tensor) -> io.NodeOutput:
         strengths = parse_alphas(alphas)
-        models = {i: inputs[f"model_{i}"] for i in range(1, MOST_MODELS + 1) if f"model_{i}" in inputs}
-        styles = {i: inputs[f"style_{i}"] for i in range(1, MOST_STYLES + 1) if f"style_{i}" in inputs}
+        models, styles = connected(inputs, "model", MOST_MODELS), connected(inputs, "style", MOST_STYLES)
         progress = progress_bar()
         rows, labels = [], []
         total = len(models) * len(styles)

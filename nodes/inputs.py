@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from collections.abc import Mapping
+from typing import Any, Literal, cast
 
 from comfy_api.latest import io
 
@@ -14,6 +15,12 @@ MERGE = "one style"
 EACH = "each"
 OFF = "off"
 _LARGEST = 16384
+
+
+def connected(inputs: Mapping[str, Any], name: str, most: int) -> dict[int, Any]:
+    """What is connected to the inputs ``name_1``, ``name_2``, ..., by their numbers."""
+    values = {i: inputs.get(f"{name}_{i}") for i in range(1, most + 1)}
+    return {i: value for i, value in values.items() if value is not None}
 
 
 def alpha_input() -> io.Float.Input:

@@ -13,7 +13,7 @@ from ..adain_core.progress import Progress
 from ..adain_core.stats import Detail, StyleStats, mix, mix_by_transport
 from ..adain_core.tiling import TileSize
 from .images import from_image, from_mask, to_image
-from .inputs import EACH, MERGE, alpha_input, batch_input, style_scale_input, transform_input
+from .inputs import EACH, MERGE, alpha_input, batch_input, connected, style_scale_input, transform_input
 from .progress import progress_bar
 from .types import AdaINFeatures, AdaINModel, AdaINStyle, Content, Model
 
@@ -196,15 +196,15 @@ class AdaINMixStyles(io.ComfyNode):
 
     @classmethod
     def execute(cls, method: str, **inputs: StyleStats | float) -> io.NodeOutput:
-        numbers = [i for i in range(1, MOST_STYLES + 1) if inputs.get(f"style_{i}") is not None]
-        styles = [inputs[f"style_{i}"] for i in numbers]
-        for i, style in zip(numbers, styles, strict=True):
-            if style.space != styles[0].space:
+        styles = connected(inputs, "style", MOST_STYLES)
+        first = next(iter(styles))
+        for i, style in styles.items():
+            if style.space != styles[first].space:
                 raise ValueError(
-                    f"'style_{i}' comes from a model with space {style.space}, but 'style_{numbers[0]}' from one with"
-                    f" space {styles[0].space}; measure them with the same model."
+                    f"'style_{i}' comes from a model with space {style.space}, but 'style_{first}' from one with"
+                    f" space {styles[first].space}; measure them with the same model."
                 )
-        return io.NodeOutput(MIXES[method](styles, [inputs.get(f"weight_{i}", 1.0) for i in numbers]))
+        return io.NodeOutput(MIXES[method](list(styles.values()), [inputs.get(f"weight_{i}", 1.0) for i in styles]))
 
 
 class AdaINBlend(io.ComfyNode):

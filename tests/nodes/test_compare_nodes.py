@@ -13,6 +13,7 @@ def test_a_grid_has_a_row_for_each_style_and_model_and_a_column_for_each_alpha(c
     (large,) = comfy.call("AdaINStyleGrid", model_3=other, style_7=image(64, 64, seed=2), **inputs)
     assert small.shape[2] >= 4 * 64 and small.shape[1] < 3 * 64
     assert large.shape[1] > 4 * 64
+    assert torch.equal(small, comfy.call("AdaINStyleGrid", model_2=None, style_2=None, **inputs)[0])
 
 
 def test_a_grid_shows_what_stylize_gives(comfy, tiny):
