@@ -54,6 +54,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     # The parsers of these formats raise nearly anything on a damaged file.
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
+        if reason[0].startswith("Weights only load failed"):  # goes on with how to load it all the same
+            reason = ["it is damaged or holds objects beside tensors, which could run anything"]
         raise WeightsError(
             f"{path} cannot be read as a checkpoint of tensors: {reason[0].rstrip('.')}. Expected a state dict saved by"
             " torch.save, or a .safetensors file."

@@ -104,6 +104,18 @@ def to_pil(picture: Picture) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def format_of(path: Path) -> str:
+    """Pillow's name of the format that a file to write will have.
+
+    Raises:
+        ImageError: the suffix is no image format.
+    """
+    format_name = Image.registered_extensions().get(path.suffix.lower(), "")
+    if format_name not in Image.SAVE:
+        raise ImageError(f"'{path.name}' has no known image suffix; use one of {', '.join(IMAGE_SUFFIXES)}.")
+    return format_name
+
+
 def write_picture(picture: Picture, path: str | os.PathLike[str]) -> None:
     """Write an image file, atomically; alpha is kept in the formats that have it (PNG, WebP, TIFF).
 
@@ -112,9 +124,7 @@ def write_picture(picture: Picture, path: str | os.PathLike[str]) -> None:
             to write; nothing half-written is left.
     """
     path = Path(path)
-    format_name = Image.registered_extensions().get(path.suffix.lower())
-    if format_name not in Image.SAVE:
-        raise ImageError(f"'{path.name}' has no known image suffix; use one of {', '.join(IMAGE_SUFFIXES)}.")
+    format_name = format_of(path)
     image = to_pil(picture if format_name in _ALPHA_FORMATS else Picture(picture.rgb))
     buffer = io.BytesIO()
     try:

@@ -147,7 +147,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is not a readable .safetensors file: {error}.") from error
+        hint = "" if path.suffix == ".safetensors" else " Other checkpoints are for 'adain convert'."
+        raise WeightsError(f"{path} is not a readable .safetensors file: {error}.{hint}") from error
 
 
 def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Weights:
@@ -157,10 +158,12 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str
     try:
         widths = [int(width) for width in metadata["widths"].split(",")]
         skips = Skips.parse(metadata.get("decoder", "plain"), float(metadata.get("skip_strength", "1")))
+        if not space:
+            raise ValueError("it names no space")
         if not (4 <= len(widths) <= 5 and all(0 < width <= _MAX_WIDTH for width in widths)):
             raise ValueError(f"widths {widths}")
     except (KeyError, ValueError) as error:
-        raise WeightsError(f"{path} has damaged metadata: {error}.") from error
+        raise WeightsError(f"{path} has damaged metadata: {str(error).rstrip('.')}.") from error
     prefixes = {"encoder": "encoder.", "decoder": "decoder."} if kind == "model" else {kind: ""}
     states = {
         part: {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
@@ -185,8 +188,12 @@ def build(module: Network, state: Mapping[str, Tensor], path: Path) -> Network:
     expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state.items()}
     for key in sorted(expected.keys() | found.keys()):
-        if expected.get(key) != found.get(key):
-            raise WeightsError(f"{path}: '{key}' has the shape {found.get(key)}, expected {expected.get(key)}.")
+        if key not in found:
+            raise WeightsError(f"{path} lacks '{key}', which its kind and widths need.")
+        if key not in expected:
+            raise WeightsError(f"{path} has '{key}', which its kind and widths do not know.")
+        if expected[key] != found[key]:
+            raise WeightsError(f"{path}: '{key}' has the shape {found[key]}, expected {expected[key]}.")
     floats = {key: value.float() for key, value in state.items()}
     if not all(value.isfinite().all() for value in floats.values()):
         raise WeightsError(f"{path} holds numbers that are not finite.")

@@ -13,7 +13,7 @@ from ..images import read_picture, scale_short_side, write_picture
 from ..pipeline import StyleTransfer
 from .options import (
     add_encoder_options,
-    check_output,
+    check_picture_output,
     load_encoder,
     number_list,
     path_name,
@@ -59,7 +59,7 @@ def add_optimization_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_output(args.out, args.overwrite)
+    check_picture_output(args.out, args.overwrite)
     picture = read_picture(args.content)
     content = scale_short_side(picture.rgb, args.size)
     alpha = None if picture.alpha is None else scale_short_side(picture.alpha, args.size)

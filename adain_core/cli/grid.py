@@ -9,7 +9,15 @@ from torch import Tensor
 from ..grid import contact_sheet
 from ..images import Picture, read_picture, scale_short_side, write_picture
 from ..pipeline import StyleTransfer
-from .options import add_model_options, check_output, load_model, number_list, path_name, positive_int, progress_bar
+from .options import (
+    add_model_options,
+    check_picture_output,
+    load_model,
+    number_list,
+    path_name,
+    positive_int,
+    progress_bar,
+)
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -26,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_output(args.out, args.overwrite)
+    check_picture_output(args.out, args.overwrite)
     if len(args.content) > 1 and len(args.alphas) > 1:
         raise ValueError("A sheet has two sides: give several contents or several alphas, not both.")
     contents = [scale_short_side(read_picture(path).rgb, args.size) for path in args.content]

@@ -17,7 +17,7 @@ from .. import weights
 from ..color import COLOR_METHODS
 from ..device import resolve_device
 from ..encoder import Encoder
-from ..images import ImageError, read_picture, scale_short_side
+from ..images import ImageError, format_of, read_picture, scale_short_side
 from ..library import is_style_file
 from ..pipeline import StyleTransfer
 from ..progress import Progress
@@ -195,6 +195,16 @@ def check_output(path: Path, overwrite: bool) -> None:
             break
         if parent.exists():
             raise ImageError(f"{path} cannot be written: {parent} is a file, not a folder.")
+
+
+def check_picture_output(path: Path, overwrite: bool) -> None:
+    """As :func:`check_output`, for a picture: its suffix must be an image format, before any work is done.
+
+    Raises:
+        ImageError: with what to do about it.
+    """
+    check_output(path, overwrite)
+    format_of(path)
 
 
 @contextmanager

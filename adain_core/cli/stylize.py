@@ -19,7 +19,7 @@ from ..transfer import DETAILS
 from .options import (
     add_model_options,
     add_transfer_options,
-    check_output,
+    check_picture_output,
     load_model,
     measure_style,
     path_name,
@@ -120,13 +120,13 @@ def plan(content: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
         ImageError: there is nothing to do, or a result would replace a file.
     """
     if not content.is_dir():
-        check_output(out, overwrite)
+        check_picture_output(out, overwrite)
         return [(content, out)]
     if out.is_file():
         raise ImageError(f"{content} is a folder, but {out} is a file; name a folder for the results.")
     jobs = [(source, out / source.name) for source in list_images(content)]
     for _, target in jobs:
-        check_output(target, overwrite)
+        check_picture_output(target, overwrite)
     return jobs
 
 

@@ -7,7 +7,7 @@ import argparse
 from ..gatys import synthesize_texture
 from ..images import Picture, write_picture
 from .gatys import add_optimization_options, describe, read_settings, read_styles
-from .options import check_output, load_encoder, path_name, positive_int, progress_bar
+from .options import check_picture_output, load_encoder, path_name, positive_int, progress_bar
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -29,7 +29,7 @@ def width_and_height(text: str) -> tuple[int, int]:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_output(args.out, args.overwrite)
+    check_picture_output(args.out, args.overwrite)
     width, height = args.size
     styles = read_styles(args.style, args.style_size)
     (encoder, _), settings = load_encoder(args), read_settings(args)

@@ -226,3 +226,10 @@ def test_a_style_with_channels_of_another_model(tmp_path):
     )
     with pytest.raises(ValueError, match="channels"):
         model(random_picture(20, 20), StyleStats.load(tmp_path / "s.safetensors"))
+
+
+def test_a_pickled_object_is_refused_without_advice_to_trust_it(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
+    with pytest.raises(WeightsError, match="holds objects beside tensors") as refusal:
+        read_checkpoint(tmp_path / "module.pth")
+    assert "weights_only" not in str(refusal.value)

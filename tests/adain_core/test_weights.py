@@ -3,6 +3,7 @@ import os
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from adain_core.decoder import Decoder
@@ -193,3 +194,23 @@ def test_an_encoder_comes_alone_with_a_decoder_or_by_the_space_of_one(tmp_path, 
         save_weights(weights, tmp_path / f"{name}.safetensors", torch.float32)
         found, its_space = load_encoder(tmp_path / f"{name}.safetensors")
         assert its_space == space and torch.equal(found.conv1_1.weight, encoder.conv1_1.weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "metadata", "message"),
+    [
+        ({"foo": torch.zeros(1)}, {}, "has 'foo', which"),
+        ({"conv1_1.bias": None}, {}, r"lacks 'conv1_1\.bias', which"),
+        ({"conv1_1.bias": torch.zeros(3)}, {}, r"'conv1_1\.bias' has the shape \(3,\), expected \(8,\)"),
+        ({}, {"space": ""}, "names no space"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(tmp_path, encoder, change, metadata, message):
+    path = tmp_path / "e.safetensors"
+    save_weights(Weights("s", encoder), path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() | metadata
+    tensors = {key: x for key, x in (load_file(path) | change).items() if x is not None}
+    save_file(tensors, path, metadata)
+    with pytest.raises(WeightsError, match=message):
+        load_weights(path)

@@ -142,6 +142,17 @@ def test_an_unknown_suffix(refused, tmp_path):
     assert "image suffix" in refused(out=tmp_path / "out.docx")
 
 
+@pytest.mark.parametrize("command", ["gatys {0} {0}", "texture {0} --size 8x8", "grid --content {0} --style {0}"])
+def test_an_unknown_suffix_is_refused_before_any_work(run_here, photo, tmp_path, command):
+    done = run_here(*command.format(photo).split(), "-o", tmp_path / "out.docx", "--model", "nowhere")
+    assert done.returncode == 2 and "image suffix" in done.stderr
+
+
+def test_a_checkpoint_of_pytorch_is_for_convert(refused, tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
+    assert "'adain convert'" in refused("--model", tmp_path / "module.pth")
+
+
 def test_a_format_that_holds_no_colours(refused, tmp_path):
     assert "out.xbm" in refused(out=tmp_path / "out.xbm")
 
