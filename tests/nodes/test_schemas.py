@@ -83,9 +83,12 @@ def test_translations_are_complete_and_differ_from_the_english(schema, language)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_help_page_names_every_input_and_output(schema, language):
+def test_the_help_page_says_of_every_input_what_its_tooltip_says(schema, language):
     page = (ROOT / "web" / "docs" / schema.node_id / f"{language}.md").read_text(encoding="utf-8")
     assert page.startswith(f"# {locale(language)[schema.node_id]['display_name']}\n")
+    for name, entry in locale(language)[schema.node_id]["inputs"].items():
+        line = re.search(rf"^- \*\*{name}\*\*(?: \(.+?\))? ?[:：] ?(.+)$", page, re.MULTILINE)
+        assert line and line[1] == entry["tooltip"], name
     named = set(re.findall(r"^- \*\*(\w+)\*\*", page, re.MULTILINE))
     assert named == {i.id for i in schema.inputs} | {o.display_name for o in schema.outputs}
 
