@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -85,19 +84,14 @@ class Decoder(nn.Module):
         x = F.relu(self.get_submodule(self.names[0])(features), inplace=True)
         for before, name in pairwise(self.names):
             conv: Conv3x3 = getattr(self, name)
-            tap = f"relu{name[4]}_1"
+            joined = maps.get(f"relu{name[4]}_1", ())
             if not before.endswith("_1"):
                 x = conv(x)
-            elif tap in self.skips.taps:
+            elif joined and self.skips.join == "add":
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
-                x = conv(self._join(x, maps[tap]))
+                x = conv(x + self.skips.strength * sum(joined))
             else:
-                x = conv.upsampled(x)
+                x = conv.upsampled(x, joined)
             if name != self.names[-1]:
                 x = F.relu(x, inplace=True)
         return x
-
-    def _join(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        if self.skips.join == "add":
-            return x + self.skips.strength * sum(maps)
-        return torch.cat([x, *maps], dim=1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -19,6 +20,7 @@ class Features:
         current: the features after all blends so far, of the same shape.
         space: the encoder that they come from.
         blends: the styles received so far, in order.
+        shallow: its untouched maps at the taps of the decoder's skips, if they were kept.
     """
 
     image: Tensor
@@ -26,3 +28,4 @@ class Features:
     current: Tensor
     space: str
     blends: tuple[Blend, ...] = ()
+    shallow: Mapping[str, Tensor] = field(default_factory=dict)

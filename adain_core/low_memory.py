@@ -100,7 +100,7 @@ def stylize_tiles(
     def stylize_tile(part: Tile) -> None:
         outer = part.grow(ENCODER_HALO + DECODER_HALO, grid_of(size))
         pictures, _, rows, columns = outer.at(1)
-        features = model.encode(content[outer.at(1)], "off")
+        features = model.encode(content[outer.at(1)], "off", keep_shallow=True)
         for (_, style, stats), mask in zip(layers, masks, strict=True):
             own_style = style if style.count == 1 else style.part(pictures)
             own_mask = None if mask is None else mask[pictures if len(mask) > 1 else slice(None), 0, rows, columns]

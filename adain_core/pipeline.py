@@ -23,11 +23,11 @@ from .images import Picture, checked_image, checked_result, from_pil, resize, to
 from .low_memory import stylize_by_thumbnail
 from .masks import checked_mask, filled_mask, soft_mask
 from .progress import Progress, ignore_progress
+from .shallow import ShallowMaps
 from .stats import Detail, StyleStats, merge, mix, resize_mask
 from .tiling import (
     CELL,
     DECODER_HALO,
-    SKIP_HALO,
     Tile,
     TiledEncoder,
     TileSize,
@@ -178,7 +178,7 @@ class StyleTransfer:
         if low_memory:
             result = stylize_by_thumbnail(self, work, layers, alpha, transform, tile, progress)
         else:
-            features = self.encode(work, tile, lambda share: progress(_ENCODING_SHARE * share))
+            features = self.encode(work, tile, lambda share: progress(_ENCODING_SHARE * share), keep_shallow=True)
             for where, stats in layers:
                 features = self.blend(features, stats, alpha, where, transform)
             rest = 1 - _ENCODING_SHARE
@@ -189,14 +189,30 @@ class StyleTransfer:
         return to_pil(replace(picture, rgb=result)) if isinstance(content, Image.Image) else result
 
     @torch.inference_mode()
-    def encode(self, image: Tensor, tile: TileSize = "auto", progress: Progress = ignore_progress) -> Features:
+    def encode(
+        self,
+        image: Tensor,
+        tile: TileSize = "auto",
+        progress: Progress = ignore_progress,
+        *,
+        keep_shallow: bool = False,
+    ) -> Features:
         """Encode pictures [B, 3, H, W] in 0..1, any H and W.
+
+        Args:
+            image: the pictures.
+            tile: as for :meth:`__call__`.
+            progress: called with the share that is done.
+            keep_shallow: keep what the decoder's skips need, if one tile has it all, so that :meth:`decode` does not
+                compute it again. That is as much memory as encoding takes, for as long as the features live.
 
         Raises:
             ValueError: the tensor has another shape, or ``tile`` is no tile size.
         """
-        features = self._tiled.features(checked_image(image), self.tiles(image, tile), progress)
-        return Features(image, features, features, self.space)
+        tiles = self.tiles(checked_image(image), tile)
+        taps = self.decoder.skips.taps if keep_shallow else ()
+        features, shallow = self._tiled.features(image, tiles, progress, taps)
+        return Features(image, features, features, self.space, shallow=shallow)
 
     @torch.inference_mode()
     def compute_style_stats(
@@ -255,7 +271,7 @@ class StyleTransfer:
         deepest = StyleStats.measure({DEEPEST_TAP: features.content}, self.space, weight)
         if not self.decoder.skips.adain:
             return deepest
-        (shallow,) = self._measure_skips(features.image, [weight], tile)
+        (shallow,) = self._shallow(features, tile).measure([weight])
         return replace(shallow, mean=shallow.mean | deepest.mean, std=shallow.std | deepest.std)
 
     @torch.inference_mode()
@@ -318,65 +334,30 @@ class StyleTransfer:
                 f"The decoder '{skips}' needs the style's picture, but a mixed or loaded style has only its"
                 " statistics; use one style picture, or a decoder without skips from the style."
             )
-        grid = features.current.shape[-2:]
+        grid = grid_of(features.image.shape[-2:])
         blends = [b if b.mask is None else replace(b, mask=soft_mask(b.mask, grid)) for b in features.blends]
-        tiles = self.tiles(features.image, tile)
-        start = _ENCODING_SHARE if skips.adain and len(tiles) > 1 else 0.0  # a single tile is all there is to measure
-        if start:
-            blends = self._with_shallow_stats(features.image, blends, tile, lambda share: progress(start * share))
+        shallow = self._shallow(features, tile)
+        start = 0.0
+        if skips.adain and not all(part.covers(grid) for part in shallow.tiles):
+            start = 0.0 if features.shallow else _ENCODING_SHARE
+            blends = shallow.measured(blends, lambda share: progress(start * share))
         pictures = torch.empty_like(features.image, dtype=torch.float32, memory_format=torch.contiguous_format)
 
         def decode_tile(part: Tile) -> None:
-            outer = part.grow(DECODER_HALO, grid_of(pictures.shape[-2:]))
-            maps = self._skip_maps(features.image, blends, outer) if skips.taps else {}
+            nonlocal blends
+            outer = part.grow(DECODER_HALO, grid)
+            if skips.adain and not outer.covers(grid):  # memory may have run out for a tile that did
+                blends = shallow.measured(blends)
+            maps = shallow.joined(blends, outer) if skips.taps else {}
             pixels = self.decoder(features.current[outer.at(CELL)], maps)[part.within(outer, 1)]
             target = pictures[part.at(1)]
             target.copy_(pixels[:, :, : target.shape[-2], : target.shape[-1]].float().clamp(0, 1))
 
-        for_each_tile(tiles, decode_tile, lambda share: progress(start + (1 - start) * share))
+        for_each_tile(shallow.tiles, decode_tile, lambda share: progress(start + (1 - start) * share))
         return checked_result(pictures)
 
-    def _skip_maps(self, images: Tensor, blends: Sequence[Blend], tile: Tile) -> dict[str, list[Tensor]]:
-        """What the decoder's skips need for a tile, computed again from the pictures rather than kept: relu1_1 is as
-        large as the picture, 64-fold."""
-        skips = self.decoder.skips
-        parts = [blend.part(tile.pictures) for blend in blends]
-        rows, columns = tile.at(1)[2:]
-        parts = [part if part.mask is None else replace(part, mask=part.mask[..., rows, columns]) for part in parts]
-        grid = grid_of(images.shape[-2:])
-        styles = [part.style.image for part in parts if skips.need_style_image and part.style.image is not None]
-        style_maps = [self._tiled.stretched_tile(image, tile, grid, skips.taps, SKIP_HALO) for image in styles]
-        content = self._tiled.tile(images, tile, skips.taps, SKIP_HALO)
-        return {tap: skips.maps(tap, content[tap], parts, [maps[tap] for maps in style_maps]) for tap in skips.taps}
-
-    def _with_shallow_stats(
-        self, images: Tensor, blends: list[Blend], tile: TileSize, progress: Progress
-    ) -> list[Blend]:
-        """The blends with the content's statistics at the skips' taps, which a tile cannot measure by itself."""
-        blends = list(blends)
-        taps = set(self.decoder.skips.taps)
-        missing = [
-            i for i, blend in enumerate(blends) if blend.content is None or not taps <= blend.content.mean.keys()
-        ]
-        weights = [None if (mask := blends[i].mask) is None else filled_mask(mask) for i in missing]
-        for i, stats in zip(missing, self._measure_skips(images, weights, tile, progress), strict=True):
-            known = blends[i].content or stats
-            mean, std = stats.mean | known.mean, stats.std | known.std
-            blends[i] = replace(blends[i], content=replace(stats, mean=mean, std=std))
-        return blends
-
-    def _measure_skips(
-        self,
-        images: Tensor,
-        weights: Sequence[Tensor | None],
-        tile: TileSize,
-        progress: Progress = ignore_progress,
-    ) -> list[StyleStats]:
-        """The content's statistics at the skips' taps under each of some masks."""
-        if not weights:
-            return []
-        measured = self._tiled.measure(images, self.decoder.skips.taps, weights, self.tiles(images, tile), progress)
-        return [stats.result(self.space) for stats in measured]
+    def _shallow(self, features: Features, tile: TileSize) -> ShallowMaps:
+        return ShallowMaps(self._tiled, self.decoder.skips, features, self.tiles(features.image, tile))
 
     def tiles(self, images: Tensor, tile: TileSize) -> list[Tile]:
         """How pictures [B, 3, H, W] are cut into tiles."""

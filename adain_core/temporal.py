@@ -163,7 +163,7 @@ def stylize_frames(
     for batch in frames:
         numbers = range(number, number + len(batch))
         work = shrink(batch, work_size)
-        features = model.encode(thumbnail(work) if low_memory else work, tile)
+        features = model.encode(thumbnail(work) if low_memory else work, tile, keep_shallow=not low_memory)
         blends = []
         for (where, look), smooth in zip(layers, filters, strict=True):
             masks = torch.cat([where(i).expand(1, -1, -1) for i in numbers]) if callable(where) else where
@@ -175,6 +175,7 @@ def stylize_frames(
             for masks, styles, content in blends:
                 features = model.blend(features, styles, alpha, masks, transform, content)
             result = model.decode(features, tile)
+        del features  # not to be kept while the next are encoded
         result = restore_detail(result, work, batch)
         yield preserve_color(result, batch, keep_colors) if keep_colors else result
         number += len(batch)

@@ -54,6 +54,10 @@ class Tile:
     def cells(self) -> int:
         return math.prod(side.stop - side.start for side in (self.pictures, self.rows, self.columns))
 
+    def covers(self, grid: Sequence[int]) -> bool:
+        """Whether its pictures are whole."""
+        return (self.rows, self.columns) == (slice(0, grid[0]), slice(0, grid[1]))
+
     def grow(self, halo: int, grid: tuple[int, int]) -> Tile:
         """The tile with so many cells more at each side, as far as the picture's grid goes."""
         rows, columns = (
@@ -225,16 +229,27 @@ class TiledEncoder:
                 maps[tap] = _stretch(maps[tap], dim, ends, size / end, k * size, k * held.start)
         return maps
 
-    def features(self, images: Tensor, tiles: Iterable[Tile], progress: Progress = ignore_progress) -> Tensor:
-        """relu4_1 of whole pictures, [B, C, ceil(H / 8), ceil(W / 8)]."""
+    def features(
+        self,
+        images: Tensor,
+        tiles: Sequence[Tile],
+        progress: Progress = ignore_progress,
+        shallow: Sequence[str] = (),
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """relu4_1 of whole pictures, [B, C, ceil(H / 8), ceil(W / 8)], and the maps at shallow taps besides where one
+        tile has all of them."""
         shape = (len(images), self.encoder.widths[STYLE_TAPS.index(DEEPEST_TAP)], *grid_of(images.shape[-2:]))
         features = torch.empty(shape, dtype=self.encoder.dtype, device=self.device, memory_format=torch.channels_last)
+        kept: dict[str, Tensor] = {}
 
         def encode(tile: Tile) -> None:
-            features[tile.at(CELL)] = self.tile(images, tile)[DEEPEST_TAP]
+            whole = [tile] == tiles
+            maps = self.tile(images, tile, (*shallow, DEEPEST_TAP) if whole else (DEEPEST_TAP,))
+            features[tile.at(CELL)] = maps.pop(DEEPEST_TAP)
+            kept.update(maps)
 
         for_each_tile(tiles, encode, progress)
-        return features
+        return features, kept
 
     def measure(
         self,

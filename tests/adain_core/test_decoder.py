@@ -114,3 +114,9 @@ def test_upsampling_and_convolution_in_one_step_is_the_two_steps(height, width):
     x = torch.randn(2, 3, height, width)
     expected = conv(torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest"))
     torch.testing.assert_close(conv.upsampled(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_maps_that_join_the_upsampling_are_further_channels():
+    conv, x, maps = Conv3x3(9, 4), torch.randn(2, 3, 4, 5), [torch.randn(2, n, 8, 10) for n in (2, 4)]
+    expected = conv(torch.cat([torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest"), *maps], dim=1))
+    torch.testing.assert_close(conv.upsampled(x, maps), expected, rtol=1e-4, atol=1e-5)

@@ -61,3 +61,13 @@ def test_the_compiler_foresees_the_layout_of_the_upsampling_s_gradient():
         (gradient,) = torch.autograd.grad(conv.upsampled(x).sum(), x)
         strides.append(gradient.stride())
     assert strides[0] == strides[1]
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (2, 9), (8, 7)])
+@torch.no_grad()
+def test_borders_of_large_maps_are_reflected_too(height, width, monkeypatch):
+    conv, x = Conv3x3(3, 4), torch.randn(2, 3, height, width)
+    expected = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), conv.weight, conv.bias)
+    monkeypatch.setattr("adain_core.encoder._LARGE", 0)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.testing.assert_close(conv(x.contiguous(memory_format=layout)), expected, rtol=1e-4, atol=1e-5)
