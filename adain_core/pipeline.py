@@ -361,7 +361,8 @@ class StyleTransfer:
 
     def tiles(self, images: Tensor, tile: TileSize) -> list[Tile]:
         """How pictures [B, 3, H, W] are cut into tiles."""
-        maps = _LIVE_MAPS * (3 if self.decoder.skips.taps else 1)
+        skips = self.decoder.skips
+        maps = _LIVE_MAPS * (3 if skips.need_style_image else 2 if skips.taps else 1)
         bytes_per_pixel = maps * self.encoder.widths[0] * self.encoder.dtype.itemsize
         memory = default_memory(self.device) if self.tile_memory is None else self.tile_memory
         return plan_tiles(images, tile, bytes_per_pixel, memory)
