@@ -84,7 +84,7 @@ class Server:
         assert "prompt_id" in answer, answer
         return answer["prompt_id"]
 
-    def wait(self, run: str, seconds: float = 120) -> dict[str, Any]:
+    def wait(self, run: str, seconds: float = 600) -> dict[str, Any]:
         """The history of a run when it is over."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
