@@ -31,7 +31,7 @@ def conv_names(blocks: int) -> list[list[str]]:
 
 def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """3x3 convolution with reflection padding; [B, C, H, W] keeps its size, H and W at least 2."""
-    if x.device.type != "cpu" or x.nbytes < _LARGE or torch.is_grad_enabled():
+    if x.device.type != "cpu" or torch.is_grad_enabled() or x.numel() * x.element_size() < _LARGE:
         return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), weight, bias)
     result = F.conv2d(x, weight, bias, padding=1)
     for source, kernel, target in ((x, weight, result), (x.mT, weight.mT, result.mT)):
