@@ -65,9 +65,11 @@ def sockets(info):
 def test_the_nodes_are_those_of_the_fake(object_info):
     for name, fake in fake_info().items():
         real = object_info[name]
-        assert sockets(real) == sockets(fake), name
-        assert list(real["output"]) == fake["output"], name
+        assert sockets(fake).items() <= sockets(real).items(), name
+        assert list(real["output"])[: len(fake["output"])] == fake["output"], name
+        # Newer servers give core nodes more inputs and outputs; the pack's own are the same everywhere.
         if name.startswith("AdaIN"):
+            assert len(sockets(real)) == len(sockets(fake)) and len(real["output"]) == len(fake["output"]), name
             for key in ("output_name", "output_tooltips", "display_name", "description", "category", "output_node"):
                 assert real[key] == fake[key], (name, key)
 
