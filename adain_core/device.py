@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import timeit
+from functools import cache
+
 import torch
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -31,19 +34,35 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of convolutions; ``auto`` is bfloat16 where the device computes in it natively and float32 elsewhere.
+    """The dtype of convolutions; ``auto`` is bfloat16 where the device is faster in it and float32 elsewhere.
 
     Raises:
         DeviceError: the name is none of auto, float32, bfloat16, float16.
     """
     if name == "auto":
-        return torch.bfloat16 if _has_native_bfloat16(device) else torch.float32
+        return torch.bfloat16 if _is_faster_in_bfloat16(device) else torch.float32
     if name not in DTYPES:
         raise DeviceError(f"'{name}' is no dtype; expected auto, {', '.join(DTYPES)}.")
     return DTYPES[name]
 
 
-def _has_native_bfloat16(device: torch.device) -> bool:
+@cache
+def _is_faster_in_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    if device.type != "cpu" or not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+        return False
+    # To have the instructions says nothing: some CPUs take twice float32's time with them, others half. A single thread
+    # never waits for another, which keeps the times true on a busy machine.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        plain, short = (_matmul_seconds(dtype) for dtype in (torch.float32, torch.bfloat16))
+    finally:
+        torch.set_num_threads(threads)
+    return short < 0.8 * plain
+
+
+def _matmul_seconds(dtype: torch.dtype) -> float:
+    matrix = torch.ones(256, 256, dtype=dtype)
+    return min(timeit.repeat(lambda: matrix @ matrix, number=1, repeat=20))

@@ -95,7 +95,7 @@ class StyleTransfer:
             model: the name of an embedded model, a .safetensors file, or a folder that holds an encoder and a decoder.
             decoder: another decoder of the same space: a name or a file.
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...
-            dtype: ``auto`` (bfloat16 where the device computes in it natively), ``float32``, ``bfloat16`` or
+            dtype: ``auto`` (bfloat16 where the device is faster in it), ``float32``, ``bfloat16`` or
                 ``float16``.
 
         Raises:

@@ -152,8 +152,8 @@ class AdaINModelLoader(io.ComfyNode):
                     "precision",
                     options=PRECISIONS,
                     default="auto",
-                    tooltip="Number format of the convolutions. auto is bfloat16 where the hardware computes in it"
-                    " natively, else float32. Statistics are always in float32.",
+                    tooltip="Number format of the convolutions. auto is bfloat16 where the hardware is faster in it,"
+                    " else float32. Statistics are always in float32.",
                 ),
                 io.String.Input(
                     "hub_address",
