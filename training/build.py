@@ -62,7 +62,7 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
     encoder.requires_grad_(recipe.train_encoder)
     return (
         Stylizer(encoder, decoder, normalization),
-        LossNetwork(loss_encoder, remember=recipe.pool > 0),
+        LossNetwork(loss_encoder, recipe.pool),
         space,
     )
 

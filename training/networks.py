@@ -4,7 +4,7 @@ crops."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -110,46 +110,66 @@ class Stylizer(nn.Module):
         return found | self.encoder(images, missing) if missing else found
 
 
+class Known:
+    """Tensors by number, in one block: thousands of small ones that stay among a step's large ones that go would leave
+    holes in the memory that nothing fits into.
+
+    Args:
+        count: of the numbers, 0 to count - 1.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._here = torch.zeros(count, dtype=torch.bool)
+        self._block = torch.empty(0)
+
+    def get(self, numbers: list[int], compute: Callable[[list[int]], Tensor]) -> Tensor:
+        """The tensors of some numbers, [len(numbers), ...]; ``compute`` makes those of the places in ``numbers`` that
+        are not known yet."""
+        missing = [place for place, number in enumerate(numbers) if not self._here[number]]
+        if missing:
+            found = compute(missing)
+            if not self._here.any():
+                self._block = found.new_empty(len(self._here), *found.shape[1:])
+            chosen = [numbers[place] for place in missing]
+            self._block[chosen] = found
+            self._here[chosen] = True
+        return self._block[numbers]
+
+
 class LossNetwork:
     """A frozen encoder that says what a picture should look like: relu4_1 of the contents and statistics of the styles.
 
-    With ``remember``, its answers for each crop are kept (relu4_1 in half precision), so that a crop that comes again
-    costs nothing.
+    Args:
+        encoder: with all of STYLE_TAPS.
+        pool: number of different crops of each kind, whose answers are kept (relu4_1 in half precision), so that a crop
+            that comes again costs nothing; 0 keeps none.
     """
 
-    def __init__(self, encoder: Encoder, remember: bool) -> None:
+    def __init__(self, encoder: Encoder, pool: int = 0) -> None:
         self.encoder = encoder
-        self.remember = remember
-        self._contents: dict[int, Tensor] = {}
-        self._styles: dict[int, tuple[dict[str, Tensor], dict[str, Tensor]]] = {}
+        self._contents, self._styles = (Known(pool), Known(pool)) if pool else (None, None)
 
     @torch.no_grad()
     def content_features(self, crops: Tensor, numbers: list[int]) -> Tensor:
         """relu4_1 of content crops [B, 3, H, W] with these numbers."""
-        if not self.remember:
+        if not self._contents:
             return self.encoder(crops)[DEEPEST_TAP]
-        new = [i for i, number in enumerate(numbers) if number not in self._contents]
-        if new:
-            features = self.encoder(crops[new])[DEEPEST_TAP].half()
-            self._contents |= {numbers[i]: features[j].clone() for j, i in enumerate(new)}
-        return torch.stack([self._contents[number].float() for number in numbers])
+        return self._contents.get(numbers, lambda places: self.encoder(crops[places])[DEEPEST_TAP].half()).float()
 
     @torch.no_grad()
     def style_stats(self, crops: Tensor, numbers: list[int]) -> StyleStats:
         """Statistics at all taps of style crops [B, 3, H, W] with these numbers."""
-        if not self.remember:
+        if not self._styles:
             return StyleStats.measure(self.encoder(crops, STYLE_TAPS), space="")
-        new = [i for i, number in enumerate(numbers) if number not in self._styles]
-        if new:
-            stats = StyleStats.measure(self.encoder(crops[new], STYLE_TAPS), space="")
-            for j, i in enumerate(new):
-                parts = ({tap: x[j].clone() for tap, x in part.items()} for part in (stats.mean, stats.std))
-                self._styles[numbers[i]] = tuple(parts)
-        mean, std = (
-            {tap: torch.stack([self._styles[number][part][tap] for number in numbers]) for tap in STYLE_TAPS}
-            for part in (0, 1)
-        )
+        channels = self.encoder.widths[: len(STYLE_TAPS)]
+        means, stds = self._styles.get(numbers, lambda places: self._rows(crops[places])).chunk(2, dim=1)
+        mean, std = (dict(zip(STYLE_TAPS, x.split(channels, dim=1), strict=True)) for x in (means, stds))
         return StyleStats(mean, std, space="")
+
+    def _rows(self, crops: Tensor) -> Tensor:
+        """The means at all taps and then the deviations of each crop: [B, channels, 1, 1]."""
+        stats = StyleStats.measure(self.encoder(crops, STYLE_TAPS), space="")
+        return torch.cat([part[tap] for part in (stats.mean, stats.std) for tap in STYLE_TAPS], dim=1)
 
     def features(self, pictures: Tensor) -> dict[str, Tensor]:
         """All taps of results [B, 3, H, W], differentiable."""

@@ -38,7 +38,7 @@ class Recipe:
     """Side of the square crops; the cost of a step grows with its square."""
     pool: int = 0
     """0 draws new crops for ever. N keeps to N crops of each kind and remembers what the loss network says of them: 2
-    of 4 units less a step, for N * 2 * crop^2 bytes of memory (128 px: 0.5 GB for 16,000)."""
+    of 4 units less a step, for N * 16 * crop^2 bytes of memory (128 px: 2 GB for 8,000)."""
     batch_size: int = 8
     accumulate: int = 1
     """Split each batch into this many equal parts, one after the other: less memory, the same result (but batch

@@ -30,7 +30,7 @@ def test_normalised_input_is_the_encoder_after_imagenet_s_normalisation(encoder:
 
 def test_remembered_crops_are_not_encoded_again(encoder: Encoder) -> None:
     crops = random_picture(32, 32, batch=3)
-    fresh, remembering = LossNetwork(encoder, remember=False), LossNetwork(encoder, remember=True)
+    fresh, remembering = LossNetwork(encoder), LossNetwork(encoder, pool=10)
     remembering.content_features(crops[:2], [7, 8])
     remembering.style_stats(crops[:2], [7, 8])
     encoded: list[int] = []
@@ -50,7 +50,7 @@ def test_remembered_crops_are_not_encoded_again(encoder: Encoder) -> None:
 def test_what_is_known_of_the_features_changes_no_picture(encoder: Encoder, skips: str) -> None:
     stylizer = Stylizer(encoder, Decoder(TINY_WIDTHS, Skips.parse(skips)).requires_grad_(False))
     content, style = random_picture(32, 32, seed=1), random_picture(32, 32, seed=2)
-    loss_network = LossNetwork(encoder, remember=False)
+    loss_network = LossNetwork(encoder)
     known = loss_network.content_features(content, []), loss_network.style_stats(style, [])
     images = torch.zeros(1, dtype=torch.long)
     torch.testing.assert_close(stylizer(content, style, images, *known), stylizer(content, style, images))
