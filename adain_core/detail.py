@@ -28,11 +28,8 @@ def shrink(images: Tensor, work_size: int | None) -> Tensor:
     Raises:
         ValueError: the size is not positive.
     """
-    if work_size is None:
-        return images
-    if work_size < 1:
-        raise ValueError(f"work_size is {work_size}; expected a number of pixels from 1 on.")
-    return scale_short_side(images, work_size) if min(images.shape[-2:]) > work_size else images
+    larger = work_size is not None and min(images.shape[-2:]) > work_size
+    return scale_short_side(images, work_size, "work_size") if larger else images
 
 
 def restore_detail(result: Tensor, work: Tensor, content: Tensor) -> Tensor:

@@ -37,6 +37,11 @@ class Picture:
     rgb: Tensor
     alpha: Tensor | None = None
 
+    def scaled(self, size: int | None) -> Picture:
+        """The picture with a short side of so many pixels; None keeps its size."""
+        alpha = None if self.alpha is None else scale_short_side(self.alpha, size, "size")
+        return Picture(scale_short_side(self.rgb, size, "size"), alpha)
+
 
 def read_picture(path: str | os.PathLike[str]) -> Picture:
     """Read an image file of any mode; EXIF orientation is applied.
@@ -169,8 +174,16 @@ def resize(image: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(image.float(), size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 
-def scale_short_side(image: Tensor, short_side: int) -> Tensor:
-    """Resize [B, C, H, W] so that its short side has this many pixels and its shape stays."""
+def scale_short_side(image: Tensor, short_side: int | None, name: str = "short_side") -> Tensor:
+    """Resize [B, C, H, W] so that its short side has this many pixels and its shape stays; None keeps its size.
+
+    Raises:
+        ValueError: the size, which the user knows by this name, is not positive.
+    """
+    if short_side is None:
+        return image
+    if short_side < 1:
+        raise ValueError(f"{name} is {short_side}; expected a number of pixels from 1 on.")
     height, width = image.shape[-2:]
     scale = short_side / min(height, width)
     return resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))

@@ -19,7 +19,7 @@ from .detail import restore_detail, shrink
 from .device import resolve_device, resolve_dtype
 from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from .features import Features
-from .images import Picture, checked_image, checked_result, from_pil, resize, to_pil
+from .images import Picture, checked_image, checked_result, from_pil, resize, scale_short_side, to_pil
 from .low_memory import stylize_by_thumbnail
 from .masks import checked_mask, filled_mask, soft_mask
 from .progress import Progress, ignore_progress
@@ -88,6 +88,7 @@ class StyleTransfer:
         decoder: str | os.PathLike[str] | None = None,
         device: str = "auto",
         dtype: str = "auto",
+        tile_memory: float | None = None,
     ) -> StyleTransfer:
         """Load weights.
 
@@ -97,6 +98,7 @@ class StyleTransfer:
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...
             dtype: ``auto`` (bfloat16 where the device is faster in it), ``float32``, ``bfloat16`` or
                 ``float16``.
+            tile_memory: what tiles may use in bytes; a quarter of the free memory and at most 1.5 GB if not given.
 
         Raises:
             WeightsError: the weights cannot be found or read, or they belong to different spaces.
@@ -104,7 +106,7 @@ class StyleTransfer:
         """
         target = resolve_device(device)
         weights = load_model(model, decoder)
-        return cls(weights.encoder, weights.decoder, weights.space, target, resolve_dtype(dtype, target))
+        return cls(weights.encoder, weights.decoder, weights.space, target, resolve_dtype(dtype, target), tile_memory)
 
     @torch.inference_mode()
     def __call__(
@@ -118,8 +120,10 @@ class StyleTransfer:
         *,
         regions: Sequence[tuple[Tensor, StyleLike]] = (),
         style_mask: Tensor | None = None,
+        style_size: int | None = None,
         style_scale: float = 1.0,
         keep_colors: ColorMethod | None = None,
+        size: int | None = None,
         work_size: int | None = None,
         tile: TileSize = "auto",
         low_memory: bool = False,
@@ -138,27 +142,30 @@ class StyleTransfer:
             regions: masks, each with the style for where it is white, each on top of those before. Even a sharp edge
                 becomes a transition of about 30 pixels without a seam; blur the mask for a wider one.
             style_mask: where the styles' pictures are measured, as ``mask``.
-            style_scale: how much larger than it is a style's picture is seen; strokes become larger by as much.
+            style_size: short side in pixels at which the styles' pictures are measured; their own if not given.
+            style_scale: how much larger than that a style's picture is seen; strokes become larger by as much.
             keep_colors: keep the content's colours: ``luminance`` takes only the result's luminance, ``covariance`` and
                 ``histogram`` match the styles' pictures to the content before they are measured.
-            work_size: short side in pixels at which to stylise; the result has the content's size and detail, and
-                strokes as large as at the work size.
+            size: short side of the result in pixels; the content's own if not given.
+            work_size: short side at which to stylise; the result has its own size and the content's detail, and strokes
+                as large as at the work size.
             tile: side of the tiles in pixels, ``auto`` to fit the memory, or ``off``; the result is the same.
             low_memory: take the content's statistics from a thumbnail, so that memory grows with the tile alone; the
                 result is approximate.
             progress: called with the share that is done.
 
         Returns:
-            The stylised pictures at the content's size, of the content's type; a tensor is on the content's device.
+            The stylised pictures, of the content's type; a tensor is on the content's device.
 
         Raises:
             ValueError: an argument or the shape of a picture is not one of these.
         """
         picture = from_pil(content) if isinstance(content, Image.Image) else Picture(checked_image(content))
+        picture = picture.scaled(size)
         work = shrink(picture.rgb, work_size)
 
-        look = partial(self.compute_style_stats, mask=style_mask, style_scale=style_scale, tile=tile)
-        look = partial(look, detail=DETAILS.get(transform, ()), progress=lambda _: progress(0.0))
+        look = partial(self.compute_style_stats, mask=style_mask, style_size=style_size, style_scale=style_scale)
+        look = partial(look, detail=DETAILS.get(transform, ()), tile=tile, progress=lambda _: progress(0.0))
 
         def measure(style: StyleLike) -> StyleStats:
             if isinstance(style, Image.Image):
@@ -166,8 +173,10 @@ class StyleTransfer:
             if keep_colors not in (None, "luminance"):
                 recolored = [match_color(_picture_of(style), reference, keep_colors) for reference in work.split(1)]
                 return StyleStats.stack([look(pictures) for pictures in recolored])
-            if isinstance(style, StyleStats) and (style_mask is not None or style_scale != 1):
-                raise ValueError("style_mask and style_scale are for pictures, but a style was measured already.")
+            if isinstance(style, StyleStats) and (style_mask is not None or style_size or style_scale != 1):
+                raise ValueError(
+                    "style_mask, style_size and style_scale are for pictures, but a style was measured already."
+                )
             return style if isinstance(style, StyleStats) else look(style)
 
         styles = list(style) if isinstance(style, Sequence) else [style]
@@ -220,6 +229,7 @@ class StyleTransfer:
         images: Tensor | Image.Image,
         mask: Tensor | None = None,
         each: bool = False,
+        style_size: int | None = None,
         style_scale: float = 1.0,
         detail: Collection[Detail] = (),
         tile: TileSize = "auto",
@@ -231,7 +241,8 @@ class StyleTransfer:
             images: [B, 3, H, W] in 0..1 or a Pillow image.
             mask: where to measure, [H, W] or [B, H, W] in 0..1, any size.
             each: keep the pictures of a batch apart; otherwise they are one style seen several times.
-            style_scale: enlarge the pictures by this factor first; strokes become larger by as much.
+            style_size: short side in pixels at which to measure; the pictures' own if not given.
+            style_scale: enlarge the pictures by this factor; strokes become larger by as much.
             detail: what to measure at relu4_1 besides, for transforms that need it; see
                 :data:`adain_core.transfer.DETAILS`.
             tile: as for :meth:`__call__`.
@@ -243,6 +254,7 @@ class StyleTransfer:
         images = checked_image(from_pil(images).rgb if isinstance(images, Image.Image) else images)
         if not (math.isfinite(style_scale) and style_scale > 0):
             raise ValueError(f"style_scale is {style_scale}; expected a positive number.")
+        images = scale_short_side(images, style_size, "style_size")
         images = resize(images, tuple(max(1, round(side * style_scale)) for side in images.shape[-2:]))
         weight = None if mask is None else self._padded_mask(mask, images)
         if weight is not None and not weight.sum(dim=(1, 2, 3)).gt(0).all():

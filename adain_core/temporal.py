@@ -17,6 +17,7 @@ from torch import Tensor
 from .color import ColorMethod, preserve_color
 from .detail import restore_detail, shrink
 from .encoder import DEEPEST_TAP
+from .images import scale_short_side
 from .low_memory import check_low_memory, stylize_tiles, thumbnail
 from .pipeline import StyleTransfer
 from .stats import StyleStats, mix
@@ -124,6 +125,7 @@ def stylize_frames(
     keep_colors: ColorMethod | None = None,
     smoothing: float = SMOOTHING,
     cut: float = CUT,
+    size: int | None = None,
     work_size: int | None = None,
     tile: TileSize = "auto",
     low_memory: bool = False,
@@ -142,13 +144,14 @@ def stylize_frames(
             ``covariance`` and ``histogram`` change the results too, not the styles: one style serves all frames.
         smoothing: share of the past in each frame's statistics, 0 to less than 1.
         cut: a change of the statistics that counts as a cut; see :class:`StatisticsFilter`.
-        work_size: short side in pixels at which to stylise, as for :class:`StyleTransfer`.
+        size: short side of the results in pixels; the frames' own if not given.
+        work_size: short side at which to stylise, as for :class:`StyleTransfer`.
         tile: side of the tiles, as for :class:`StyleTransfer`.
         low_memory: take each frame's statistics from a thumbnail, as for :class:`StyleTransfer`.
         regions: masks, each with the style for where it is white, as for :class:`StyleTransfer`.
 
     Yields:
-        For each batch of frames the stylised pictures, of its shape.
+        For each batch of frames as many stylised pictures.
 
     Raises:
         ValueError: an argument is out of range.
@@ -162,6 +165,7 @@ def stylize_frames(
     number = 0
     for batch in frames:
         numbers = range(number, number + len(batch))
+        batch = scale_short_side(batch, size, "size")
         work = shrink(batch, work_size)
         features = model.encode(thumbnail(work) if low_memory else work, tile, keep_shallow=not low_memory)
         blends = []

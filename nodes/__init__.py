@@ -9,6 +9,7 @@ from .compare import AdaINMeasure, AdaINStyleGrid
 from .gatys import AdaINGatys, AdaINTextureSynthesis
 from .library import AdaINLoadStyle, AdaINSaveStyle, register_styles
 from .models import FOLDER, AdaINModelLoader, register_folder
+from .regions import AdaINRegion
 from .steps import AdaINBlend, AdaINComputeStyleStats, AdaINDecode, AdaINEncode, AdaINMixStyles
 from .stylize import AdaINStylize
 from .video import AdaINStylizeVideo
@@ -21,6 +22,7 @@ NODES: list[type[io.ComfyNode]] = [
     AdaINBlend,
     AdaINDecode,
     AdaINStylize,
+    AdaINRegion,
     AdaINSaveStyle,
     AdaINLoadStyle,
     AdaINPreserveColor,

@@ -6,7 +6,7 @@ import torch
 from comfy.model_management import intermediate_device
 from torch import Tensor
 
-from ..adain_core.images import scale_short_side
+from ..adain_core.images import Picture
 
 _NO_MASK = (64, 64)
 
@@ -33,10 +33,8 @@ def from_image(image: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
 
 def from_image_at(image: Tensor, name: str, short_side: int) -> tuple[Tensor, Tensor | None]:
     """As :func:`from_image`, scaled to a short side in pixels; 0 keeps the size."""
-    rgb, alpha = from_image(image, name)
-    if not short_side:
-        return rgb, alpha
-    return scale_short_side(rgb, short_side), None if alpha is None else scale_short_side(alpha, short_side)
+    picture = Picture(*from_image(image, name)).scaled(short_side or None)
+    return picture.rgb, picture.alpha
 
 
 def to_image(rgb: Tensor, alpha: Tensor | None = None) -> Tensor:

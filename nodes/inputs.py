@@ -35,6 +35,18 @@ def alpha_input() -> io.Float.Input:
     )
 
 
+def style_size_input() -> io.Int.Input:
+    return io.Int.Input(
+        "style_size",
+        optional=True,
+        default=0,
+        min=0,
+        max=_LARGEST,
+        step=8,
+        tooltip="Short side in pixels at which the style picture is measured; 0 keeps its own size.",
+    )
+
+
 def style_scale_input() -> io.Float.Input:
     return io.Float.Input(
         "style_scale",

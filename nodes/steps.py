@@ -13,7 +13,16 @@ from ..adain_core.progress import Progress
 from ..adain_core.stats import Detail, StyleStats, mix, mix_by_transport
 from ..adain_core.tiling import TileSize
 from .images import from_image, from_mask, to_image
-from .inputs import EACH, MERGE, alpha_input, batch_input, connected, style_scale_input, transform_input
+from .inputs import (
+    EACH,
+    MERGE,
+    alpha_input,
+    batch_input,
+    connected,
+    style_scale_input,
+    style_size_input,
+    transform_input,
+)
 from .progress import progress_bar
 from .types import AdaINFeatures, AdaINModel, AdaINStyle, Content, Model
 
@@ -44,12 +53,14 @@ def compute_style_stats(
     detail: Collection[Detail] = (),
     mask: Tensor | None = None,
     tile: TileSize = "auto",
+    style_size: int = 0,
 ) -> StyleStats:
     """Measure the style of the IMAGE of the input ``name``."""
     rgb, _ = from_image(image, name)
     mask = from_mask(mask, "mask", name, len(rgb))
-    stylizer = model.load()
-    stats = stylizer.compute_style_stats(rgb, mask, batch == EACH, style_scale, detail, tile, progress)
+    stats = model.load().compute_style_stats(
+        rgb, mask, batch == EACH, style_size or None, style_scale, detail, tile, progress
+    )
     return stats.to(intermediate_device())
 
 
@@ -143,16 +154,28 @@ class AdaINComputeStyleStats(io.ComfyNode):
                 io.Mask.Input(
                     "mask", optional=True, tooltip="Measure only where the mask is white. Soft edges count in part."
                 ),
+                style_size_input(),
             ],
             outputs=[AdaINStyle.Output(display_name="style", tooltip="For AdaIN Blend, Mix Styles and Save Style.")],
         )
 
     @classmethod
     def execute(
-        cls, model: Model, image: Tensor, style_scale: float, batch: str, detail: str, mask: Tensor | None = None
+        cls,
+        model: Model,
+        image: Tensor,
+        style_scale: float,
+        batch: str,
+        detail: str,
+        mask: Tensor | None = None,
+        style_size: int = 0,
     ) -> io.NodeOutput:
+        progress = progress_bar()
+        wanted = _DETAILS[detail]
         return io.NodeOutput(
-            compute_style_stats(model, image, "image", progress_bar(), batch, style_scale, _DETAILS[detail], mask)
+            compute_style_stats(
+                model, image, "image", progress, batch, style_scale, wanted, mask, style_size=style_size
+            )
         )
 
 

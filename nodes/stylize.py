@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -20,14 +22,16 @@ from .inputs import (
     keep_colors_input,
     size_input,
     style_scale_input,
+    style_size_input,
     tile_input,
     tile_size,
     transform_input,
     work_size_input,
 )
 from .progress import progress_bar, section
+from .regions import masked_styles, regions_input
 from .steps import blend, compute_style_stats, decode, encode
-from .types import AdaINModel, Model
+from .types import AdaINModel, Model, Region
 
 
 class AdaINStylize(io.ComfyNode):
@@ -65,6 +69,8 @@ class AdaINStylize(io.ComfyNode):
                     tooltip="For pictures so large that even tiles do not fit: the content is measured on a thumbnail,"
                     " so memory grows with the tile alone. The result is approximate; for adain and instance-norm.",
                 ),
+                style_size_input(),
+                regions_input(),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The stylised picture.")],
         )
@@ -86,7 +92,14 @@ class AdaINStylize(io.ComfyNode):
         mask: Tensor | None = None,
         style_mask: Tensor | None = None,
         low_memory: bool = False,
+        style_size: int = 0,
+        regions: Sequence[Region] | None = None,
     ) -> io.NodeOutput:
+        if regions and keep_colors not in (OFF, "luminance"):
+            raise ValueError(
+                f"'keep_colors' is {keep_colors}, which recolours style pictures before they are measured, but"
+                " 'regions' holds measured styles; use luminance."
+            )
         progress = progress_bar()
         tiles = tile_size(tile)
         rgb, transparency = from_image_at(content, "content", size)
@@ -98,17 +111,24 @@ class AdaINStylize(io.ComfyNode):
             part = section(progress, 0.3 * i / len(pictures), 0.3 * (i + 1) / len(pictures))
             detail = DETAILS.get(transform, ())
             measured.append(
-                compute_style_stats(model, picture, "style", part, batch, style_scale, detail, style_mask, tiles)
+                compute_style_stats(
+                    model, picture, "style", part, batch, style_scale, detail, style_mask, tiles, style_size
+                )
             )
         stats = StyleStats.stack(measured)
         count = stats.count if len(work) == 1 else len(work)
-        mask = from_mask(mask, "mask", "content", count)
+        layers = [
+            (from_mask(mask, "mask", "content", count), stats),
+            *masked_styles(regions or (), model, "content", count),
+        ]
         if low_memory:
             contents, rest = work.expand(count, -1, -1, -1), section(progress, 0.3, 1.0)
-            result = stylize_by_thumbnail(model.load(), contents, [(mask, stats)], alpha, transform, tiles, rest)
+            result = stylize_by_thumbnail(model.load(), contents, layers, alpha, transform, tiles, rest)
         else:
             features = encode(model, to_image(work), "content", section(progress, 0.3, 0.6), tiles)
-            image = decode(model, blend(features, stats, alpha, transform, mask), section(progress, 0.6, 1.0), tiles)
+            for where, look in layers:
+                features = blend(features, look, alpha, transform, where)
+            image = decode(model, features, section(progress, 0.6, 1.0), tiles)
             result, _ = from_image(image, "content")
         result = restore_detail(result, work, rgb)
         if keep_colors == "luminance":

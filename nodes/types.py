@@ -14,10 +14,15 @@ from ..adain_core.decoder import Decoder
 from ..adain_core.encoder import Encoder
 from ..adain_core.features import Features
 from ..adain_core.pipeline import StyleTransfer
+from ..adain_core.stats import StyleStats
 
 AdaINModel = io.Custom("ADAIN_MODEL")
 AdaINFeatures = io.Custom("ADAIN_FEATURES")
 AdaINStyle = io.Custom("ADAIN_STYLE")
+AdaINRegions = io.Custom("ADAIN_REGIONS")
+
+Region = tuple[Tensor, StyleStats]
+"""A MASK and the style for where it is white; an ADAIN_REGIONS is a tuple of them."""
 
 
 class Networks(nn.Module):
@@ -63,6 +68,19 @@ class Model:
         """The encoder alone, which needs no decoder, on the device where ComfyUI wants it."""
         load_models_gpu([self.patcher], force_full_load=True)
         return self.patcher.model.encoder.to(self.patcher.load_device, memory_format=torch.channels_last)
+
+
+def check_space(style: StyleStats, name: str, model: Model) -> None:
+    """Refuse a style of the input ``name`` that was measured in another space than the model's.
+
+    Raises:
+        ValueError: with what would fit.
+    """
+    if style.space != model.space:
+        raise ValueError(
+            f"'{name}' comes from a model with space {style.space}, but 'model' has the space {model.space};"
+            " use one model for both, and styles that were saved with it."
+        )
 
 
 @dataclass(frozen=True)

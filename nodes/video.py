@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..adain_core.color import COLOR_METHODS
 from ..adain_core.stats import StyleStats
-from ..adain_core.temporal import CUT, SMOOTHING, StyleTimeline, stylize_frames
+from ..adain_core.temporal import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
 from .images import from_image_at, from_mask, to_image
 from .inputs import OFF, alpha_input, size_input, tile_input, tile_size, transform_input, work_size_input
 from .progress import progress_bar
-from .types import AdaINModel, AdaINStyle, Model
+from .regions import masked_styles, regions_input
+from .types import AdaINModel, AdaINStyle, Model, Region, check_space
 
 _TOGETHER = 4
 
@@ -75,6 +78,7 @@ class AdaINStylizeVideo(io.ComfyNode):
                 size_input(optional=True),
                 work_size_input(optional=True),
                 tile_input(optional=True),
+                regions_input(),
             ],
             outputs=[io.Image.Output(display_name="frames", tooltip="The stylised frames.")],
         )
@@ -96,15 +100,14 @@ class AdaINStylizeVideo(io.ComfyNode):
         size: int = 0,
         work_size: int = 0,
         tile: str = "auto",
+        regions: Sequence[Region] | None = None,
     ) -> io.NodeOutput:
         rgb, transparency = from_image_at(frames, "frames", size)
-        for name, stats in (("style", style), ("style_end", style_end)):
-            if stats is not None and stats.space != model.space:
-                raise ValueError(
-                    f"'{name}' comes from a model with space {stats.space}, but 'model' has the space {model.space};"
-                    " use one model for both, and styles that were saved with it."
-                )
-            if stats is not None and stats.count != 1:
+        layers = masked_styles(regions or (), model, "frames", len(rgb))
+        styles = [("style", style), ("style_end", style_end), *(("regions", look) for _, look in layers)]
+        for name, stats in ((name, stats) for name, stats in styles if stats is not None):
+            check_space(stats, name, model)
+            if stats.count != 1:
                 raise ValueError(f"'{name}' is a batch of {stats.count} styles; connect one, such as from Mix Styles.")
         mask = from_mask(mask, "mask", "frames", len(rgb))
         over_time = style
@@ -117,7 +120,7 @@ class AdaINStylizeVideo(io.ComfyNode):
             rgb.split(_TOGETHER),
             over_time,
             alpha,
-            mask if mask is None or len(mask) == 1 else mask.__getitem__,
+            _over_time(mask),
             transform,
             keep_colors=None if keep_colors == OFF else keep_colors,
             smoothing=smoothing,
@@ -125,8 +128,14 @@ class AdaINStylizeVideo(io.ComfyNode):
             work_size=work_size or None,
             tile=tile_size(tile),
             low_memory=low_memory,
+            regions=[(_over_time(where), look) for where, look in layers],
         )
         for part in stylized:
             results.append(part)
             progress(sum(map(len, results)) / len(rgb))
         return io.NodeOutput(to_image(torch.cat(results), transparency))
+
+
+def _over_time(mask: Tensor | None) -> Mask | None:
+    """One mask for all frames, or that of a frame by its number."""
+    return mask if mask is None or len(mask) == 1 else mask.__getitem__

@@ -60,16 +60,14 @@ def add_optimization_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check_picture_output(args.out, args.overwrite)
-    picture = read_picture(args.content)
-    content = scale_short_side(picture.rgb, args.size)
-    alpha = None if picture.alpha is None else scale_short_side(picture.alpha, args.size)
+    picture = read_picture(args.content).scaled(args.size)
     mask = args.mask and read_mask(args.mask)
     styles = read_styles(args.style, args.style_size or args.size, args.weights, None if mask is None else mask[0])
     (encoder, _), settings = load_encoder(args), read_settings(args)
-    init = _adain(args, content, styles) if args.init == "adain" else args.init
+    init = _adain(args, picture.rgb, styles) if args.init == "adain" else args.init
     with progress_bar("gatys") as progress:
-        result = stylize(encoder, content, styles, settings, init, lambda step: progress(step.share))
-    write_picture(replace(picture, rgb=result.picture, alpha=alpha), args.out)
+        result = stylize(encoder, picture.rgb, styles, settings, init, lambda step: progress(step.share))
+    write_picture(replace(picture, rgb=result.picture), args.out)
     print(f"Wrote {args.out}: {describe(result)}, content at {result.settings.content_tap}")
     return 0
 
@@ -85,8 +83,7 @@ def read_styles(
     weights = [1.0] * len(paths) if weights is None else weights
     if len(weights) != len(paths):
         raise ValueError(f"There are {len(paths)} styles but {len(weights)} weights; give one weight for each style.")
-    images = [read_picture(path).rgb for path in paths]
-    images = [scale_short_side(image, short_side) for image in images] if short_side else images
+    images = [scale_short_side(read_picture(path).rgb, short_side) for path in paths]
     return [Style(image, weight, mask) for image, weight in zip(images, weights, strict=True)]
 
 

@@ -17,7 +17,7 @@ from .. import weights
 from ..color import COLOR_METHODS
 from ..device import resolve_device
 from ..encoder import Encoder
-from ..images import ImageError, format_of, read_picture, scale_short_side
+from ..images import ImageError, format_of, read_picture
 from ..library import is_style_file
 from ..pipeline import StyleTransfer
 from ..progress import Progress
@@ -95,14 +95,12 @@ def add_transfer_options(parser: argparse.ArgumentParser, keep_colors: str, mask
 
 def load_model(args: argparse.Namespace) -> StyleTransfer:
     """The model that :func:`add_model_options` asked for."""
-    model = StyleTransfer.from_pretrained(args.model, args.decoder, args.device, args.dtype)
-    if getattr(args, "tile_memory", None):
-        model.tile_memory = args.tile_memory * 1e9
-    return model
+    memory = getattr(args, "tile_memory", None)
+    return StyleTransfer.from_pretrained(args.model, args.decoder, args.device, args.dtype, memory and memory * 1e9)
 
 
 def read_style(path: Path, args: argparse.Namespace) -> Tensor | StyleStats:
-    """A style from a style file, or a picture [1, 3, H, W] scaled to ``--style-size``.
+    """A style from a style file, or a picture [1, 3, H, W].
 
     Raises:
         ValueError: an option for pictures is given with a style file.
@@ -115,8 +113,7 @@ def read_style(path: Path, args: argparse.Namespace) -> Tensor | StyleStats:
                 f" anew with: adain style PICTURE --style-{option} ..."
             )
         return StyleStats.load(path)
-    picture = read_picture(path).rgb
-    return scale_short_side(picture, args.style_size) if args.style_size else picture
+    return read_picture(path).rgb
 
 
 def measure_style(
@@ -126,7 +123,8 @@ def measure_style(
     if isinstance(style, StyleStats):
         return style
     mask = args.style_mask and read_mask(args.style_mask)
-    return model.compute_style_stats(style, mask, style_scale=args.style_scale, detail=detail, tile=args.tile)
+    options = {"style_size": args.style_size, "style_scale": args.style_scale, "tile": args.tile}
+    return model.compute_style_stats(style, mask, detail=detail, **options)
 
 
 def path_name(text: str) -> Path:

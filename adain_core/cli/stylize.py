@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..farm import own_share, rank, wait_for_all
-from ..images import ImageError, Picture, list_images, read_picture, scale_short_side, write_picture
+from ..images import ImageError, list_images, read_picture, write_picture
 from ..pipeline import StyleTransfer
 from ..progress import Progress, ignore_progress
 from ..tiling import is_out_of_memory
@@ -65,13 +65,10 @@ def run(args: argparse.Namespace) -> int:
         regions = [(region, measure_style(model, style, args, detail)) for region, style in regions]
     else:
         style_mask = args.style_mask and read_mask(args.style_mask)
-        options = {"style_mask": style_mask, "style_scale": args.style_scale}
+        options = {"style_mask": style_mask, "style_size": args.style_size, "style_scale": args.style_scale}
     options |= {"style": styles, "regions": regions, "mask": mask}
-    options |= {
-        name: getattr(args, name)
-        for name in ("alpha", "weights", "transform", "keep_colors", "work_size", "tile", "low_memory")
-    }
-    stylizer = Stylizer(model, args.size, options)
+    names = ("alpha", "weights", "transform", "keep_colors", "work_size", "tile", "low_memory")
+    stylizer = Stylizer(model, args.size, options | {name: getattr(args, name) for name in names})
     if args.content.is_dir():
         code = run_all(stylizer, own_share(jobs))
         wait_for_all()
@@ -98,10 +95,7 @@ class Stylizer:
             ImageError: one of them cannot be read or written, or the picture does not fit into the memory.
         """
         try:
-            picture = read_picture(source)
-            if self.size:
-                alpha = None if picture.alpha is None else scale_short_side(picture.alpha, self.size)
-                picture = Picture(scale_short_side(picture.rgb, self.size), alpha)
+            picture = read_picture(source).scaled(self.size)
             rgb = self.model(picture.rgb, progress=progress, **self.options)
             write_picture(replace(picture, rgb=rgb), target)
         except (RuntimeError, MemoryError) as error:

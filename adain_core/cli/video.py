@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..farm import rank, wait_for_all, world_size
-from ..images import IMAGE_SUFFIXES, list_images, scale_short_side
+from ..images import IMAGE_SUFFIXES, list_images
 from ..stats import StyleStats, mix
 from ..temporal import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
 from ..transfer import DETAILS
@@ -130,12 +130,10 @@ def stylizer(args: argparse.Namespace, start: float, rate: Fraction) -> FrameFun
         style = StyleTimeline(numbers, [measure(path) for _, path in args.keyframe]).at
     mask = args.mask and masks_of(args.mask, start, rate)
     regions = [(masks_of(where, start, rate), measure(path)) for where, path in args.region]
-    names = ("alpha", "transform", "keep_colors", "smoothing", "cut", "work_size", "tile", "low_memory")
+    names = ("alpha", "transform", "keep_colors", "smoothing", "cut", "size", "work_size", "tile", "low_memory")
     options = {name: getattr(args, name) for name in names}
 
     def change(frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        if args.size:
-            frames = (scale_short_side(frame, args.size) for frame in frames)
         return stylize_frames(model, frames, style, mask=mask, regions=regions, **options)
 
     return change

@@ -220,3 +220,34 @@ def test_a_result_that_is_nan_is_refused():
     model.decoder.conv1_1.weight.fill_(torch.nan)
     with pytest.raises(ValueError, match="result holds NaN"):
         model(random_picture(32, 32), random_picture(32, 32, seed=1))
+
+
+def test_size_is_that_of_the_result_and_style_size_that_at_which_styles_are_measured(model):
+    content, style = random_picture(40, 60), random_picture(64, 48, seed=1)
+    result = model(content, style, size=30, style_size=24)
+    assert result.shape == (1, 3, 30, 45)
+    assert torch.equal(result, model(scale_short_side(content, 30), scale_short_side(style, 24)))
+    photo = Image.new("RGBA", (60, 40), (200, 100, 50, 128))
+    small = model(photo, style, size=20)
+    assert (small.size, small.mode, small.getpixel((9, 9))[3]) == ((30, 20), "RGBA", 128)
+
+
+@pytest.mark.parametrize("option", ["size", "work_size", "style_size"])
+def test_sizes_that_make_no_sense_are_named(model, option):
+    with pytest.raises(ValueError, match=f"^{option} is 0; expected a number of pixels"):
+        model(random_picture(32, 32), random_picture(32, 32), **{option: 0})
+
+
+def test_a_measured_style_cannot_be_measured_at_another_size(model):
+    style = model.compute_style_stats(random_picture(32, 32))
+    with pytest.raises(ValueError, match=r"style_size .* measured already"):
+        model(random_picture(32, 32), style, style_size=16)
+
+
+def test_tile_memory_is_what_tiles_may_use():
+    image = random_picture(256, 256)
+    tiles = [
+        len(StyleTransfer.from_pretrained(device="cpu", dtype="float32", tile_memory=memory).tiles(image, "auto"))
+        for memory in (1e9, 20e6)
+    ]
+    assert tiles[0] == 1 < tiles[1]

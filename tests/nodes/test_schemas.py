@@ -19,6 +19,7 @@ IDS = [
     "AdaINBlend",
     "AdaINDecode",
     "AdaINStylize",
+    "AdaINRegion",
     "AdaINSaveStyle",
     "AdaINLoadStyle",
     "AdaINPreserveColor",

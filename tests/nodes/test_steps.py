@@ -247,3 +247,28 @@ def test_stop_ends_a_node_between_two_layers_and_leaves_nothing_broken(comfy, ti
         with pytest.raises(model_management.InterruptProcessingException):
             stylize(comfy, tiny, image(), image(seed=1))
     assert torch.equal(stylize(comfy, tiny, image(), image(seed=1)), expected)
+
+
+def test_regions_are_blends_with_masks(comfy, tiny):
+    content, style, mask = image(48, 64), image(seed=1), torch.zeros(1, 48, 64)
+    mask[..., 32:] = 1
+    (features,) = comfy.call("AdaINEncode", model=tiny, image=content)
+    below, above = (comfy.call("AdaINComputeStyleStats", model=tiny, image=image(seed=s))[0] for s in (1, 2))
+    (features,) = comfy.call("AdaINBlend", features=features, style=below)
+    (features,) = comfy.call("AdaINBlend", features=features, style=above, mask=mask)
+    (expected,) = comfy.call("AdaINDecode", model=tiny, features=features)
+    (regions,) = comfy.call("AdaINRegion", mask=mask, style=above)
+    assert torch.equal(stylize(comfy, tiny, content, style, regions=regions), expected)
+    close = stylize(comfy, tiny, content, style, regions=regions, low_memory=True)
+    torch.testing.assert_close(close, expected, atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="'regions' holds measured styles; use luminance"):
+        stylize(comfy, tiny, content, style, regions=regions, keep_colors="covariance")
+
+
+def test_style_size_is_the_short_side_at_which_the_style_is_measured(comfy, tiny):
+    content, style = image(), image(64, 96, seed=1)
+    (small,) = comfy.call("ImageScaleBy", image=style, upscale_method="lanczos", scale_by=0.5)
+    result = stylize(comfy, tiny, content, style, style_size=32)
+    assert torch.equal(result, chain(comfy, tiny, content, style, style_size=32))
+    assert (result - stylize(comfy, tiny, content, small)).abs().mean() < 0.02
+    assert not torch.equal(result, stylize(comfy, tiny, content, style))

@@ -118,3 +118,34 @@ def test_a_batch_of_styles_is_refused(comfy, tiny):
     for name, given in (("style", {"style": styles}), ("style_end", {"style": style, "style_end": styles})):
         with pytest.raises(ValueError, match=f"'{name}' is a batch of 3 styles"):
             comfy.call("AdaINStylizeVideo", **options, **given)
+
+
+def test_regions_are_those_of_the_library_and_may_move(comfy, tiny):
+    frames, (below, first, second) = film(6), [style(comfy, tiny, seed) for seed in (1, 2, 3)]
+    still, moving = torch.zeros(24, 32), torch.zeros(6, 48, 64)
+    still[:, :16] = 1
+    for i in range(6):
+        moving[i, 10:34, 4 * i : 4 * i + 20] = 1
+    (regions,) = comfy.call("AdaINRegion", mask=still, style=first)
+    (regions,) = comfy.call("AdaINRegion", mask=moving, style=second, regions=regions)
+    result = video(comfy, tiny, frames, style=below, regions=regions)
+    expected = stylize_frames(
+        tiny.load(), frames.movedim(-1, 1).split(4), below, regions=[(still, first), (moving.__getitem__, second)]
+    )
+    torch.testing.assert_close(result, torch.cat(list(expected)).movedim(1, -1), atol=1e-5, rtol=0)
+    assert not torch.allclose(result, video(comfy, tiny, frames, style=below), atol=1e-2)
+
+
+def test_regions_that_do_not_fit_are_named(comfy, tiny):
+    waves, elsewhere = style(comfy, tiny, 1), style(comfy, load(comfy, save_model("o.safetensors", space="other")), 1)
+    (batch,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image(batch=3), batch="each")
+    full = torch.ones(1, 8, 8)
+    for mask, look, message in (
+        (torch.ones(2, 8, 8), waves, "'regions' is a batch of 2, but 'frames' of 3"),
+        (torch.zeros(1, 64, 64), waves, "A mask in 'regions' is empty"),
+        (full, elsewhere, "'regions' comes from a model with space other"),
+        (full, batch, "'regions' is a batch of 3 styles"),
+    ):
+        (regions,) = comfy.call("AdaINRegion", mask=mask, style=look)
+        with pytest.raises(ValueError, match=message):
+            video(comfy, tiny, film(3), style=waves, regions=regions)
