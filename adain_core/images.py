@@ -14,12 +14,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from .files import write_atomically
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 _ANIMATIONS = ("GIF", "PNG", "WEBP")
+# TIFF's tag that says whether a page is a smaller copy of another.
+_SUBFILE_TYPE, _REDUCED = 254, 1
 _DIGITS = re.compile(r"(\d+)")
 _ALPHA_FORMATS = {"PNG", "WEBP", "TIFF"}
 _SAVE_OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
@@ -47,8 +50,8 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     """Read an image file of any mode; EXIF orientation is applied.
 
     Raises:
-        ImageError: the file is missing, not an image, an animation, damaged, or larger than Pillow's limit for
-            decompression bombs.
+        ImageError: the file is missing, not an image, an animation or several pages, damaged, or larger than Pillow's
+            limit for decompression bombs.
     """
     path = Path(path)
     if not path.is_file():
@@ -57,10 +60,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as file:
-                if file.format in _ANIMATIONS and getattr(file, "is_animated", False):
-                    raise ImageError(
-                        f"{path} is an animation, not one picture; 'adain video' takes animated GIF and PNG."
-                    )
+                _check_single(path, file)
                 return from_pil(ImageOps.exif_transpose(file))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{path} has too many pixels to be safe: {error}") from error
@@ -69,6 +69,22 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
     except (OSError, SyntaxError, ValueError) as error:
         reason = "it is empty" if path.stat().st_size == 0 else "it is damaged or not an image"
         raise ImageError(f"{path} cannot be read as an image: {reason} ({error}).") from error
+
+
+def _check_single(path: Path, file: Image.Image) -> None:
+    """Refuse a file of several pictures, of which the first would stand for all."""
+    if not getattr(file, "is_animated", False):
+        return
+    if file.format in _ANIMATIONS:
+        raise ImageError(f"{path} is an animation, not one picture; 'adain video' takes animated GIF and PNG.")
+    if isinstance(file, TiffImageFile):
+        pages = 0
+        for i in range(file.n_frames):
+            file.seek(i)
+            pages += not file.tag_v2.get(_SUBFILE_TYPE, 0) & _REDUCED
+        file.seek(0)
+        if pages > 1:
+            raise ImageError(f"{path} has {pages} pages, not one picture; save the one you mean as a file of its own.")
 
 
 def list_images(folder: Path) -> list[Path]:

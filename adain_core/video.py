@@ -56,6 +56,19 @@ def film_info(path: Path) -> FilmInfo:
         return FilmInfo(_rate(video), float(length), bool(film.streams.audio))
 
 
+def count_frames(path: Path) -> int:
+    """How many frames a film has, whatever its header says; it is read to its end, but not decoded.
+
+    Raises:
+        VideoError: as :func:`film_info`.
+    """
+    with _open(path) as film:
+        try:
+            return sum(packet.size > 0 and not packet.is_discard for packet in film.demux(video=0))
+        except _errors() as error:
+            raise VideoError(f"{path} cannot be read to its end: {error}.") from error
+
+
 def read_frames(path: Path, start: float = 0.0) -> Iterator[Tensor]:
     """The frames [1, 3, H, W] of a film in 0..1, upright, from a time in seconds on; one at a time is in memory.
 
@@ -256,6 +269,12 @@ def _open(path: Path) -> av.container.InputContainer:
     if not film.streams.video:
         film.close()
         raise VideoError(f"{path} has no pictures, only sound.")
+    if film.format.name.endswith(("_pipe", "image2")):
+        film.close()
+        raise VideoError(
+            f"{path} is a picture, or moves in a way that FFmpeg does not read: 'adain stylize' takes pictures; save an"
+            " animated WebP or the pages of a TIFF as an animated PNG or GIF, or as a film."
+        )
     return film
 
 

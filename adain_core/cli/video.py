@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -15,7 +16,16 @@ from ..images import IMAGE_SUFFIXES, list_images
 from ..stats import StyleStats, mix
 from ..temporal import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
 from ..transfer import DETAILS
-from ..video import VIDEO_SUFFIXES, FrameFunction, VideoError, convert_film, film_info, join_films, read_frames
+from ..video import (
+    VIDEO_SUFFIXES,
+    FrameFunction,
+    VideoError,
+    convert_film,
+    count_frames,
+    film_info,
+    join_films,
+    read_frames,
+)
 from .options import (
     add_model_options,
     add_transfer_options,
@@ -29,6 +39,8 @@ from .options import (
     read_style,
     unit_interval,
 )
+
+_log = logging.getLogger(__name__)
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -86,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         raise VideoError(f"'{args.out.name}' has no known film suffix; use one of {', '.join(VIDEO_SUFFIXES)}.")
     check_output(args.out, args.overwrite)
     film = film_info(args.content)
+    check_masks(args)
     span = own_span(film.duration)
     change = stylizer(args, span[0] if span else 0.0, film.rate)
     part = part_of(args.out, rank()) if span else args.out
@@ -100,6 +113,24 @@ def run(args: argparse.Namespace) -> int:
                 path.unlink()
         print(f"Wrote {args.out}")
     return 0
+
+
+def check_masks(args: argparse.Namespace) -> None:
+    """Refuse films and folders of masks that end before the film does, and warn of those that go on after it.
+
+    Raises:
+        VideoError: with both numbers of frames.
+    """
+    frames = None
+    for path in [*filter(None, [args.mask]), *(mask for mask, _ in args.region)]:
+        if not is_one_picture(path):
+            frames = frames or count_frames(args.content)
+            masks = len(list_images(path)) if path.is_dir() else count_frames(path)
+            numbers = f"{path} has {masks} masks, but {args.content} has {frames} frames"
+            if masks < frames:
+                raise VideoError(f"{numbers}; give a mask for each frame, or one image for all.")
+            if masks > frames:
+                _log.warning(f"{numbers}; the masks are taken in order, and the last ones are left out.")
 
 
 def own_span(duration: float) -> tuple[float, float] | None:
@@ -139,13 +170,18 @@ def stylizer(args: argparse.Namespace, start: float, rate: Fraction) -> FrameFun
     return change
 
 
+def is_one_picture(path: Path) -> bool:
+    """Whether a mask is an image for all frames, not a film or a folder with one for each."""
+    return not path.is_dir() and path.suffix.lower() in IMAGE_SUFFIXES
+
+
 def masks_of(path: Path, start: float, rate: Fraction) -> Mask:
     """The mask of an image for all frames; those of a film or of a folder of images one by one, from a time on."""
     masks: Iterator[Tensor]
+    if is_one_picture(path):
+        return read_mask(path)
     if path.is_dir():
         masks = map(read_mask, list_images(path)[math.ceil(start * rate) :])
-    elif path.suffix.lower() in IMAGE_SUFFIXES:
-        return read_mask(path)
     else:
         masks = (_matte(frame) for frame in read_frames(path, start))
 

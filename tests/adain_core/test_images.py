@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from adain_core.images import ImageError, Picture, read_picture, resize, scale_short_side, write_picture
 from tests.helpers import random_picture
@@ -86,3 +86,13 @@ def test_resizing_keeps_range_and_shape():
     assert scale_short_side(picture, 20).shape == (1, 3, 20, 30)
     up = resize(picture, (90, 81))
     assert up.shape == (1, 3, 90, 81) and 0 <= up.min() <= up.max() <= 1
+
+
+def test_a_smaller_copy_inside_a_tiff_is_not_a_page(tmp_path):
+    with TiffImagePlugin.AppendingTiffWriter(tmp_path / "copies.tif", new=True) as file:
+        for side, reduced in ((32, 0), (16, 1)):
+            Image.new("RGB", (side, side), "red").save(file, "TIFF", tiffinfo={254: reduced})
+            file.newFrame()
+    with Image.open(tmp_path / "copies.tif") as image:
+        assert image.n_frames == 2
+    assert read_picture(tmp_path / "copies.tif").rgb.shape == (1, 3, 32, 32)

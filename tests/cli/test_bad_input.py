@@ -204,3 +204,10 @@ def test_options_for_style_pictures_are_not_for_style_files(refused, painting, t
 
 def test_a_wrong_option(refused):
     assert "--colour" in refused("--colour", "blue")
+
+
+@pytest.mark.parametrize("role", ["content", "style"])
+def test_pages_are_not_one_picture(refused, tmp_path, role):
+    pages = [Image.new("RGB", (32, 24), color) for color in ("red", "green", "blue")]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    assert "pages.tif has 3 pages, not one picture" in refused(**{role: tmp_path / "pages.tif"})

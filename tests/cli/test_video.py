@@ -60,6 +60,18 @@ def save_masks(folder: Path, count: int) -> Path:
     return folder
 
 
+def film_of(masks: Path) -> Path:
+    """A film of such masks beside their folder; .mkv does not say how many frames there are."""
+    path = masks.with_suffix(".mkv")
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
+        for i in range(len(list(masks.iterdir()))):
+            container.mux(video.encode(av.VideoFrame.from_image(Image.open(masks / f"mask{i}.png"))))
+        container.mux(video.encode())
+    return path
+
+
 def halves(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     with av.open(str(path)) as container:
         pictures = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
@@ -70,13 +82,7 @@ def halves(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 def test_each_frame_may_have_a_mask_of_its_own(run_here, film, painting, tmp_path, kind):
     masks = save_masks(tmp_path / "masks", 11)
     if kind == "film":
-        with av.open(str(tmp_path / "masks.mkv"), "w") as container:
-            video = container.add_stream("libx264", rate=10)
-            video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
-            for i in range(11):
-                container.mux(video.encode(av.VideoFrame.from_image(Image.open(masks / f"mask{i}.png"))))
-            container.mux(video.encode())
-        masks = tmp_path / "masks.mkv"
+        masks = film_of(masks)
     options = ("--overwrite", "--dtype", "float32", "--smoothing", 0)
     plain, masked = tmp_path / "plain.mp4", tmp_path / "masked.mp4"
     assert run_here("video", film, painting, "-o", plain, *options, "--alpha", 0).returncode == 0
@@ -84,16 +90,20 @@ def test_each_frame_may_have_a_mask_of_its_own(run_here, film, painting, tmp_pat
         styles = [painting] if given[0] == "--mask" else []
         done = run_here("video", film, *styles, "-o", masked, *options, *given)
         assert done.returncode == 0, done.stderr
+        assert f"{masks} has 11 masks, but {film} has 10 frames" in done.stderr
         for i, (bare, changed) in enumerate(zip(halves(plain), halves(masked), strict=True)):
             left, right = (np.abs(a - b).mean() for a, b in zip(bare, changed, strict=True))
             assert left > 2 * right if i % 2 == 0 else right > 2 * left
 
 
-def test_too_few_masks_are_named(run_here, film, painting, tmp_path):
+@pytest.mark.parametrize("kind", ["film", "folder"])
+def test_too_few_masks_are_named_before_the_work(run_here, film, painting, tmp_path, kind):
     masks = save_masks(tmp_path / "masks", 4)
-    done = run_here("video", film, painting, "-o", tmp_path / "out.mp4", "--mask", masks)
-    assert done.returncode == 2 and f"{masks} ends before the film" in done.stderr
-    assert not (tmp_path / "out.mp4").exists()
+    masks = film_of(masks) if kind == "film" else masks
+    for given in (("--mask", masks), ("--region", masks, painting)):
+        done = run_here("video", film, painting, "-o", tmp_path / "out.mp4", *given)
+        assert done.returncode == 2 and f"{masks} has 4 masks, but {film} has 10 frames" in done.stderr
+        assert not (tmp_path / "out.mp4").exists()
 
 
 def test_an_animated_picture_is_a_film(run_here, painting, tmp_path):
@@ -102,6 +112,16 @@ def test_an_animated_picture_is_a_film(run_here, painting, tmp_path):
     done = run_here("video", tmp_path / "moves.gif", painting, "-o", tmp_path / "out.mp4")
     assert done.returncode == 0, done.stderr
     assert len(times(tmp_path / "out.mp4")) == 3
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".tif", ".jpg"])
+def test_pictures_that_are_no_films_are_named(run_here, painting, tmp_path, suffix):
+    frames = [Image.new("RGB", (32, 24), color) for color in ("red", "green", "blue")]
+    several = {} if suffix == ".jpg" else {"save_all": True, "append_images": frames[1:]}
+    frames[0].save(tmp_path / f"moves{suffix}", **several)
+    done = run_here("video", tmp_path / f"moves{suffix}", painting, "-o", tmp_path / "out.mp4")
+    assert done.returncode == 2 and f"moves{suffix} is a picture" in done.stderr
+    assert "animated PNG or GIF" in done.stderr and not (tmp_path / "out.mp4").exists()
 
 
 def test_processes_share_a_film(film, painting, tmp_path):
