@@ -5,10 +5,11 @@
 >>> picture = stylize(photo, painting, alpha=0.8)
 """
 
+from .analyzer import StyleAnalyzer
 from .features import Features
 from .pipeline import StyleTransfer
 from .stats import StyleStats, mix
 from .weights import WeightsError
 
-__all__ = ["Features", "StyleStats", "StyleTransfer", "WeightsError", "mix"]
+__all__ = ["Features", "StyleAnalyzer", "StyleStats", "StyleTransfer", "WeightsError", "mix"]
 __version__ = "0.1.0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -13,29 +13,26 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .analyzer import StyleAnalyzer
 from .color import ColorMethod, match_color, preserve_color
 from .decoder import Decoder
 from .detail import restore_detail, shrink
 from .device import resolve_device, resolve_dtype
-from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
+from .encoder import DEEPEST_TAP, Encoder
 from .features import Features
-from .images import Picture, checked_image, checked_result, from_pil, resize, scale_short_side, to_pil
+from .images import Picture, checked_image, checked_result, from_pil, to_pil
 from .low_memory import stylize_by_thumbnail
-from .masks import checked_mask, filled_mask, soft_mask
+from .masks import filled_mask, soft_mask
 from .progress import Progress, ignore_progress
 from .shallow import ShallowMaps
-from .stats import Detail, StyleStats, merge, mix, resize_mask
+from .stats import StyleStats, mix
 from .tiling import (
     CELL,
     DECODER_HALO,
     Tile,
-    TiledEncoder,
     TileSize,
-    default_memory,
     for_each_tile,
     grid_of,
-    pad_to_grid,
-    plan_tiles,
 )
 from .transfer import DETAILS, TRANSFORMS, Blend
 from .weights import load_model
@@ -45,11 +42,9 @@ StyleLike = Tensor | Image.Image | StyleStats
 
 # Encoding is about this share of the work; decoding is the rest.
 _ENCODING_SHARE = 0.4
-# Bytes that the first block's maps take for each pixel and channel of its width, in units of the number format.
-_LIVE_MAPS = 5
 
 
-class StyleTransfer:
+class StyleTransfer(StyleAnalyzer):
     """Arbitrary style transfer with one encoder and one decoder of the same space.
 
     Use :meth:`from_pretrained`, then call it, or take the four steps one by one: :meth:`encode`,
@@ -73,13 +68,10 @@ class StyleTransfer:
         dtype: torch.dtype = torch.float32,
         tile_memory: float | None = None,
     ) -> None:
-        for network in (encoder, decoder):
-            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
-        self.encoder, self.decoder = encoder.compute_in(dtype), decoder.to(dtype)
-        self.space = space
-        self.device = device
-        self.tile_memory = tile_memory
-        self._tiled = TiledEncoder(self.encoder, device)
+        super().__init__(encoder, space, device, dtype, tile_memory)
+        decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
+        self.decoder = decoder.to(dtype)
+        self.skips = decoder.skips
 
     @classmethod
     def from_pretrained(
@@ -198,76 +190,6 @@ class StyleTransfer:
         return to_pil(replace(picture, rgb=result)) if isinstance(content, Image.Image) else result
 
     @torch.inference_mode()
-    def encode(
-        self,
-        image: Tensor,
-        tile: TileSize = "auto",
-        progress: Progress = ignore_progress,
-        *,
-        keep_shallow: bool = False,
-    ) -> Features:
-        """Encode pictures [B, 3, H, W] in 0..1, any H and W.
-
-        Args:
-            image: the pictures.
-            tile: as for :meth:`__call__`.
-            progress: called with the share that is done.
-            keep_shallow: keep what the decoder's skips need, if one tile has it all, so that :meth:`decode` does not
-                compute it again. That is as much memory as encoding takes, for as long as the features live.
-
-        Raises:
-            ValueError: the tensor has another shape, or ``tile`` is no tile size.
-        """
-        tiles = self.tiles(checked_image(image), tile)
-        taps = self.decoder.skips.taps if keep_shallow else ()
-        features, shallow = self._tiled.features(image, tiles, progress, taps)
-        return Features(image, features, features, self.space, shallow=shallow)
-
-    @torch.inference_mode()
-    def compute_style_stats(
-        self,
-        images: Tensor | Image.Image,
-        mask: Tensor | None = None,
-        each: bool = False,
-        style_size: int | None = None,
-        style_scale: float = 1.0,
-        detail: Collection[Detail] = (),
-        tile: TileSize = "auto",
-        progress: Progress = ignore_progress,
-    ) -> StyleStats:
-        """Measure a style.
-
-        Args:
-            images: [B, 3, H, W] in 0..1 or a Pillow image.
-            mask: where to measure, [H, W] or [B, H, W] in 0..1, any size.
-            each: keep the pictures of a batch apart; otherwise they are one style seen several times.
-            style_size: short side in pixels at which to measure; the pictures' own if not given.
-            style_scale: enlarge the pictures by this factor; strokes become larger by as much.
-            detail: what to measure at relu4_1 besides, for transforms that need it; see
-                :data:`adain_core.transfer.DETAILS`.
-            tile: as for :meth:`__call__`.
-            progress: called with the share that is done.
-
-        Raises:
-            ValueError: an argument is not one of these, or the mask is zero everywhere.
-        """
-        images = checked_image(from_pil(images).rgb if isinstance(images, Image.Image) else images)
-        if not (math.isfinite(style_scale) and style_scale > 0):
-            raise ValueError(f"style_scale is {style_scale}; expected a positive number.")
-        images = scale_short_side(images, style_size, "style_size")
-        images = resize(images, tuple(max(1, round(side * style_scale)) for side in images.shape[-2:]))
-        weight = None if mask is None else self._padded_mask(mask, images)
-        if weight is not None and not weight.sum(dim=(1, 2, 3)).gt(0).all():
-            raise ValueError("The style mask is zero everywhere; there is nothing to measure.")
-        (measured,) = self._tiled.measure(images, STYLE_TAPS, [weight], self.tiles(images, tile), progress)
-        styles = measured.result(self.space, images)
-        if detail:
-            deepest = {DEEPEST_TAP: self.encode(images, tile).content}
-            more = StyleStats.measure(deepest, self.space, weight, detail=detail)
-            styles = replace(styles, covariance=more.covariance, quantiles=more.quantiles)
-        return styles if each else merge([styles])
-
-    @torch.inference_mode()
     def compute_content_stats(
         self, features: Features, mask: Tensor | None = None, tile: TileSize = "auto"
     ) -> StyleStats:
@@ -281,7 +203,7 @@ class StyleTransfer:
         """
         weight = None if mask is None else filled_mask(self._padded_mask(mask, features.image))
         deepest = StyleStats.measure({DEEPEST_TAP: features.content}, self.space, weight)
-        if not self.decoder.skips.adain:
+        if not self.skips.adain:
             return deepest
         (shallow,) = self._shallow(features, tile).measure([weight])
         return replace(shallow, mean=shallow.mean | deepest.mean, std=shallow.std | deepest.std)
@@ -340,7 +262,7 @@ class StyleTransfer:
         """
         if features.space != self.space:
             raise ValueError(f"The features come from the space {features.space}, but this model's is {self.space}.")
-        skips = self.decoder.skips
+        skips = self.skips
         if skips.need_style_image and any(blend.style.image is None for blend in features.blends):
             raise ValueError(
                 f"The decoder '{skips}' needs the style's picture, but a mixed or loaded style has only its"
@@ -369,19 +291,7 @@ class StyleTransfer:
         return checked_result(pictures)
 
     def _shallow(self, features: Features, tile: TileSize) -> ShallowMaps:
-        return ShallowMaps(self._tiled, self.decoder.skips, features, self.tiles(features.image, tile))
-
-    def tiles(self, images: Tensor, tile: TileSize) -> list[Tile]:
-        """How pictures [B, 3, H, W] are cut into tiles."""
-        skips = self.decoder.skips
-        maps = _LIVE_MAPS * (3 if skips.need_style_image else 2 if skips.taps else 1)
-        bytes_per_pixel = maps * self.encoder.widths[0] * self.encoder.dtype.itemsize
-        memory = default_memory(self.device) if self.tile_memory is None else self.tile_memory
-        return plan_tiles(images, tile, bytes_per_pixel, memory)
-
-    def _padded_mask(self, mask: Tensor, images: Tensor) -> Tensor:
-        """A mask at the size of the pictures' padded grid, [1 or B, 1, 8 rows, 8 columns]."""
-        return pad_to_grid(resize_mask(checked_mask(mask, len(images)).to(self.device), images.shape[-2:]))
+        return ShallowMaps(self._tiled, self.skips, features, self.tiles(features.image, tile))
 
 
 def _picture_of(style: Tensor | StyleStats) -> Tensor:

@@ -58,7 +58,7 @@ def compute_style_stats(
     """Measure the style of the IMAGE of the input ``name``."""
     rgb, _ = from_image(image, name)
     mask = from_mask(mask, "mask", name, len(rgb))
-    stats = model.load().compute_style_stats(
+    stats = model.load_analyzer().compute_style_stats(
         rgb, mask, batch == EACH, style_size or None, style_scale, detail, tile, progress
     )
     return stats.to(intermediate_device())
@@ -140,7 +140,10 @@ class AdaINComputeStyleStats(io.ComfyNode):
             description="Measures a style: the means and standard deviations of its features. The picture keeps its own"
             " size and shape.",
             inputs=[
-                AdaINModel.Input("model", tooltip="From Load AdaIN Model; the same as for AdaIN Encode."),
+                AdaINModel.Input(
+                    "model",
+                    tooltip="From Load AdaIN Model; with the same encoder as AdaIN Encode's, which may be alone here.",
+                ),
                 io.Image.Input("image", tooltip="The style picture, or a batch of them."),
                 style_scale_input(),
                 batch_input(),

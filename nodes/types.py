@@ -10,6 +10,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor, nn
 
+from ..adain_core.analyzer import StyleAnalyzer
 from ..adain_core.decoder import Decoder
 from ..adain_core.encoder import Encoder
 from ..adain_core.features import Features
@@ -60,9 +61,14 @@ class Model:
         if decoder is None:
             raise ValueError(
                 f"'model' is {self.name}, an encoder alone; choose a 'decoder' for its space {self.space} in Load AdaIN"
-                " Model. Without one it serves Gatys Style Transfer, Texture Synthesis and Measure Stylization."
+                " Model. Without one it serves Compute Style Stats, Gatys Style Transfer, Texture Synthesis and Measure"
+                " Stylization."
             )
         return StyleTransfer(self.load_encoder(), decoder, self.space, self.patcher.load_device, self.dtype)
+
+    def load_analyzer(self) -> StyleAnalyzer:
+        """What measures styles, which needs no decoder, on the device where ComfyUI wants it."""
+        return StyleAnalyzer(self.load_encoder(), self.space, self.patcher.load_device, self.dtype)
 
     def load_encoder(self) -> Encoder:
         """The encoder alone, which needs no decoder, on the device where ComfyUI wants it."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import weights
+from ..analyzer import StyleAnalyzer
 from ..color import COLOR_METHODS
 from ..device import resolve_device
 from ..encoder import Encoder
@@ -51,6 +52,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--decoder", help="another decoder of the same space: a name or a file")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    add_dtype_option(parser)
+
+
+def add_dtype_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: %(default)s)")
 
 
@@ -117,7 +122,7 @@ def read_style(path: Path, args: argparse.Namespace) -> Tensor | StyleStats:
 
 
 def measure_style(
-    model: StyleTransfer, style: Tensor | StyleStats, args: argparse.Namespace, detail: Collection[Detail]
+    model: StyleAnalyzer, style: Tensor | StyleStats, args: argparse.Namespace, detail: Collection[Detail]
 ) -> StyleStats:
     """The statistics of a style with the options of :func:`add_transfer_options`, and with so much detail."""
     if isinstance(style, StyleStats):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import get_args
 
+from ..analyzer import StyleAnalyzer
 from ..images import Picture, write_picture
 from ..library import list_styles
 from ..stats import Detail, mix
 from .options import (
-    add_model_options,
+    add_dtype_option,
+    add_encoder_options,
     check_output,
-    load_model,
     measure_style,
     number_list,
     path_name,
@@ -41,7 +42,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     save.add_argument("--tile", type=tile_size, default="auto", help="side of tiles in pixels, auto or off")
     save.add_argument("--overwrite", action="store_true", help="replace a file that exists")
-    add_model_options(save)
+    add_encoder_options(save)
+    add_dtype_option(save)
     save.set_defaults(run=run_save)
 
     show = commands.add_parser("styles", help="list the style files of a folder")
@@ -53,8 +55,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run_save(args: argparse.Namespace) -> int:
     check_output(args.out, args.overwrite)
     pictures = [read_style(path, args) for path in args.style]
-    model = load_model(args)
-    styles = [measure_style(model, picture, args, args.detail) for picture in pictures]
+    analyzer = StyleAnalyzer.from_pretrained(args.model, device=args.device, dtype=args.dtype)
+    styles = [measure_style(analyzer, picture, args, args.detail) for picture in pictures]
     mix(styles, args.weights).save(args.out, args.name)
     print(f"Wrote {args.out}")
     return 0

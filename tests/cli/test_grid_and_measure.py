@@ -1,9 +1,12 @@
 import re
 
+import torch
 from PIL import Image
 
 from adain_core.cli import main
+from adain_core.decoder import Decoder
 from adain_core.encoder import Encoder
+from adain_core.stats import StyleStats
 from adain_core.weights import Weights, save_weights, space_of
 from tests.cli.conftest import size_of
 from tests.helpers import TINY_WIDTHS
@@ -50,6 +53,23 @@ def test_an_encoder_alone_measures(photo, painting, tmp_path, run_here):
     save_weights(Weights(space, encoder), tmp_path / "e.safetensors")
     done = run_here("measure", painting, photo, painting, "--model", tmp_path / "e.safetensors")
     assert done.returncode == 0 and space in done.stdout and "style loss   0.0000" in done.stdout
+
+
+def test_an_encoder_alone_measures_a_style_as_with_its_decoder(painting, tmp_path, run_here):
+    encoder = Encoder(TINY_WIDTHS)
+    space = space_of("e", encoder)
+    styles = []
+    for kind, decoder in (("alone", None), ("whole", Decoder(TINY_WIDTHS))):
+        model, out = tmp_path / f"{kind}.safetensors", tmp_path / f"{kind}-style.safetensors"
+        save_weights(Weights(space, encoder, decoder), model)
+        saved = run_here("style", painting, "-o", out, "--model", model, "--detail", "covariance")
+        assert saved.returncode == 0, saved.stderr
+        styles.append(StyleStats.load(out))
+    alone, whole = styles
+    assert alone.space == space
+    for name, mean in whole.mean.items():
+        torch.testing.assert_close(alone.mean[name], mean)
+    torch.testing.assert_close(alone.covariance, whole.covariance)
 
 
 def test_a_picture_too_small_to_measure_is_named(photo, tmp_path, run_here):

@@ -125,6 +125,7 @@ def test_an_encoder_alone_serves_gatys_and_takes_another_decoder(comfy, hub, vgg
     picture = image(32, 32)
     (result, _) = comfy.call("AdaINGatys", model=encoder, content=picture, style=picture, size=0, iterations=1)
     assert result.shape == picture.shape
+    assert comfy.call("AdaINComputeStyleStats", model=encoder, image=picture)[0].space == NAME
     with pytest.raises(ValueError, match=rf"'model' is {NAME}, an encoder alone; choose a 'decoder' for its space"):
         comfy.call("AdaINEncode", model=encoder, image=picture)
     whole = load(comfy, vgg, save_model("decoder.safetensors", space=NAME, parts="decoder"))
