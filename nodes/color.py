@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..adain_core import color
 from .images import from_image, to_image
+from .inputs import check_choices
 
 
 def preserve_color(content: Tensor, stylized: Tensor, method: str) -> Tensor:
@@ -59,6 +60,10 @@ class AdaINPreserveColor(io.ComfyNode):
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The recoloured picture.")],
         )
+
+    @classmethod
+    def validate_inputs(cls, method: str | None = None) -> bool | str:
+        return check_choices(cls, method=method)
 
     @classmethod
     def execute(cls, content: Tensor, stylized: Tensor, method: str) -> io.NodeOutput:

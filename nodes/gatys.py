@@ -14,6 +14,7 @@ from ..adain_core import gatys
 from ..adain_core.curve import loss_chart
 from ..adain_core.images import Picture, to_pil
 from .images import from_image, from_image_at, to_image
+from .inputs import check_choices
 from .types import AdaINModel, Model
 
 _INITS = ["content", "noise"]
@@ -147,6 +148,12 @@ class AdaINGatys(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(
+        cls, init: str | None = None, preset: str | None = None, optimizer: str | None = None
+    ) -> bool | str:
+        return check_choices(cls, init=init, preset=preset, optimizer=optimizer)
+
+    @classmethod
     def execute(
         cls,
         model: Model,
@@ -197,6 +204,10 @@ class AdaINTextureSynthesis(io.ComfyNode):
             ],
             outputs=_outputs(),
         )
+
+    @classmethod
+    def validate_inputs(cls, preset: str | None = None, optimizer: str | None = None) -> bool | str:
+        return check_choices(cls, preset=preset, optimizer=optimizer)
 
     @classmethod
     def execute(

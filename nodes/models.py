@@ -17,6 +17,7 @@ from ..adain_core.hub import HubError, HubFile, download
 from ..adain_core.presets import PRESETS
 from ..adain_core.progress import Progress
 from ..adain_core.weights import EMBEDDED, embedded_models, fetch_preset, load_model, load_weights
+from .inputs import check_choices
 from .progress import interrupt_between_layers, progress_bar
 from .types import AdaINModel, Model, Networks
 
@@ -170,14 +171,16 @@ class AdaINModelLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str | None = None, decoder: str | None = None) -> bool | str:
+    def validate_inputs(
+        cls, model: str | None = None, decoder: str | None = None, precision: str | None = None
+    ) -> bool | str:
         try:
             for name, what in ((model, "model"), (decoder, "decoder")):
                 if name not in (None, OWN_DECODER) and not (what == "model" and hub_preset(name)):
                     model_path(name, what)
         except ValueError as error:
             return str(error)
-        return True
+        return check_choices(cls, precision=precision)
 
     @classmethod
     def fingerprint_inputs(cls, model: str, decoder: str, hub_address: str | None = None, **_: object) -> list[str]:

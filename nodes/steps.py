@@ -18,6 +18,7 @@ from .inputs import (
     MERGE,
     alpha_input,
     batch_input,
+    check_choices,
     connected,
     style_scale_input,
     style_size_input,
@@ -163,6 +164,10 @@ class AdaINComputeStyleStats(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, batch: str | None = None, detail: str | None = None) -> bool | str:
+        return check_choices(cls, batch=batch, detail=detail)
+
+    @classmethod
     def execute(
         cls,
         model: Model,
@@ -221,6 +226,10 @@ class AdaINMixStyles(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, method: str | None = None) -> bool | str:
+        return check_choices(cls, method=method)
+
+    @classmethod
     def execute(cls, method: str, **inputs: StyleStats | float) -> io.NodeOutput:
         styles = connected(inputs, "style", MOST_STYLES)
         first = next(iter(styles))
@@ -253,6 +262,10 @@ class AdaINBlend(io.ComfyNode):
             ],
             outputs=[AdaINFeatures.Output(display_name="features", tooltip="For AdaIN Decode or another AdaIN Blend.")],
         )
+
+    @classmethod
+    def validate_inputs(cls, transform: str | None = None) -> bool | str:
+        return check_choices(cls, transform=transform)
 
     @classmethod
     def execute(

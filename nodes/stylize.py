@@ -19,6 +19,7 @@ from .inputs import (
     OFF,
     alpha_input,
     batch_input,
+    check_choices,
     keep_colors_input,
     size_input,
     style_scale_input,
@@ -74,6 +75,16 @@ class AdaINStylize(io.ComfyNode):
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The stylised picture.")],
         )
+
+    @classmethod
+    def validate_inputs(
+        cls,
+        transform: str | None = None,
+        keep_colors: str | None = None,
+        batch: str | None = None,
+        tile: str | None = None,
+    ) -> bool | str:
+        return check_choices(cls, transform=transform, keep_colors=keep_colors, batch=batch, tile=tile)
 
     @classmethod
     def execute(

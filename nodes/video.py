@@ -12,7 +12,7 @@ from ..adain_core.color import COLOR_METHODS
 from ..adain_core.stats import StyleStats
 from ..adain_core.temporal import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
 from .images import from_image_at, from_mask, to_image
-from .inputs import OFF, alpha_input, size_input, tile_input, tile_size, transform_input, work_size_input
+from .inputs import OFF, alpha_input, check_choices, size_input, tile_input, tile_size, transform_input, work_size_input
 from .progress import progress_bar
 from .regions import masked_styles, regions_input
 from .types import AdaINModel, AdaINStyle, Model, Region, check_space
@@ -82,6 +82,12 @@ class AdaINStylizeVideo(io.ComfyNode):
             ],
             outputs=[io.Image.Output(display_name="frames", tooltip="The stylised frames.")],
         )
+
+    @classmethod
+    def validate_inputs(
+        cls, keep_colors: str | None = None, transform: str | None = None, tile: str | None = None
+    ) -> bool | str:
+        return check_choices(cls, keep_colors=keep_colors, transform=transform, tile=tile)
 
     @classmethod
     def execute(

@@ -1,5 +1,6 @@
 """What users see of the nodes before they run them: names, tooltips, help and translations."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -63,6 +64,19 @@ def test_every_number_has_a_default_within_its_range(schema):
             assert "default" in i.options, i.id
         elif i.io_type == "COMBO":
             assert i.options.get("default", i.options["options"][0]) in i.options["options"], i.id
+
+
+def test_a_choice_that_no_combo_has_is_refused_by_name(comfy, schema):
+    """The node alone: what is connected to it does not matter before the run."""
+    for i in (i for i in schema.inputs if i.io_type == "COMBO"):
+        node = comfy.nodes[schema.node_id]
+        arguments = {name: None for name in inspect.signature(node.validate_inputs).parameters}
+        assert node.call("validate_inputs", "1", arguments) is True
+        for choice in i.options["options"]:
+            assert node.call("validate_inputs", "1", arguments | {i.id: choice}) is True
+        answer = node.call("validate_inputs", "1", arguments | {i.id: "nonsense"})
+        assert f"'{i.id}' is 'nonsense'" in answer
+        assert any(choice in answer for choice in i.options["options"])
 
 
 def test_the_english_locale_says_what_the_nodes_say(schema):

@@ -22,6 +22,9 @@ class _Input:
         self.id, self.optional = id, optional
         self.options = {"display" if key == "display_mode" else key: value for key, value in options.items()}
 
+    def as_dict(self) -> dict[str, Any]:
+        return self.options
+
 
 @dataclass
 class _Output:
