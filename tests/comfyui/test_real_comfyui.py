@@ -97,12 +97,15 @@ def test_every_workflow_runs_and_shows_pictures(server, path):
         assert min(ImageStat.Stat(shown.convert("L")).stddev) > 3
 
 
-def test_a_bad_name_is_refused_before_the_run(server):
+@pytest.mark.parametrize(
+    ("node", "name", "value"),
+    [("AdaINModelLoader", "model", "../../secret.safetensors"), ("AdaINStylize", "transform", "nonsense")],
+)
+def test_a_bad_choice_is_refused_before_the_run(server, node, name, value):
     workflow = json.loads(WORKFLOWS[0].read_text())
-    loader = next(node for node in workflow.values() if node["class_type"] == "AdaINModelLoader")
-    loader["inputs"]["model"] = "../../secret.safetensors"
+    next(n for n in workflow.values() if n["class_type"] == node)["inputs"][name] = value
     answer = server.post("/prompt", {"prompt": workflow})
-    assert "'model' is '../../secret.safetensors'" in json.dumps(answer["node_errors"])
+    assert f"'{name}' is '{value}'" in json.dumps(answer["node_errors"])
 
 
 def test_stop_ends_a_run_within_a_second_or_so(server):
