@@ -68,10 +68,18 @@ class RandomCrops(Dataset):
         seed: of order, sizes, places and flips.
         pool: number of different crops, after which they come again in another order; 0 means no end of new ones.
         cache_bytes: decoded images are kept in memory up to this many bytes.
+        recolor: share of the crops that are given other colours.
     """
 
     def __init__(
-        self, folder: Path, crop: int, size: int | tuple[int, int], seed: int, pool: int = 0, cache_bytes: int = 0
+        self,
+        folder: Path,
+        crop: int,
+        size: int | tuple[int, int],
+        seed: int,
+        pool: int = 0,
+        cache_bytes: int = 0,
+        recolor: float = 0.0,
     ) -> None:
         self.paths = find_images(folder)
         self.folder = folder
@@ -80,6 +88,7 @@ class RandomCrops(Dataset):
         self.seed = seed
         self.pool = pool
         self.cache_bytes = cache_bytes
+        self.recolor = recolor
         self.unreadable = torch.zeros(len(self.paths), dtype=torch.bool).share_memory_()
         self._cache: dict[int, Image.Image] = {}
         self._orders: dict[int, tuple[int, Tensor]] = {}
@@ -125,7 +134,8 @@ class RandomCrops(Dataset):
         pixels = np.asarray(crop)
         if rng.random() < 0.5:
             pixels = pixels[:, ::-1]
-        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+        tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+        return recolored(tensor, rng) if rng.random() < self.recolor else tensor
 
     def _shuffled(self, i: int, length: int) -> int:
         """Entry i of an endless sequence of shuffled rounds through range(length)."""
@@ -134,6 +144,19 @@ class RandomCrops(Dataset):
             generator = torch.Generator().manual_seed(hash((self.seed, length, turn)) % 2**63)
             self._orders[length] = turn, torch.randperm(length, generator=generator)
         return int(self._orders[length][1][place])
+
+
+def recolored(crop: Tensor, rng: np.random.Generator) -> Tensor:
+    """A crop [3, H, W] in any hue, and with its saturation, contrast and brightness changed by up to 2.5, 1.8 and 1.4
+    times."""
+    crop = v2.functional.adjust_hue(crop, rng.uniform(-0.5, 0.5))
+    for adjust, limit in (
+        (v2.functional.adjust_saturation, 2.5),
+        (v2.functional.adjust_contrast, 1.8),
+        (v2.functional.adjust_brightness, 1.4),
+    ):
+        crop = adjust(crop, limit ** rng.uniform(-1, 1))
+    return crop
 
 
 class Pairs(Dataset):

@@ -140,8 +140,8 @@ class Trainer:
         self.interval = Interval(**checkpoint.get("interval", {"sums": {}, "steps": 0}))
         cache = int(recipe.cache_gb * 2**30) // 2
         self.content, self.style = (
-            RandomCrops(folder, recipe.crop, recipe.size, recipe.seed + i, recipe.pool, cache)
-            for i, folder in enumerate((args.content, args.style))
+            RandomCrops(folder, recipe.crop, recipe.size, recipe.seed + i, recipe.pool, cache, recolor)
+            for i, (folder, recolor) in enumerate(((args.content, 0.0), (args.style, recipe.recolor)))
         )
         self._make_networks(checkpoint)
         bfloat16 = resolve_dtype(recipe.precision, self.device) == torch.bfloat16

@@ -39,6 +39,9 @@ class Recipe:
     pool: int = 0
     """0 draws new crops for ever. N keeps to N crops of each kind and remembers what the loss network says of them: 2
     of 4 units less a step, for N * 16 * crop^2 bytes of memory (128 px: 2 GB for 8,000)."""
+    recolor: float = 0.0
+    """Share of the style crops that get another hue, saturation, contrast and brightness: results in palettes that the
+    style folder lacks become better, those in its own ones hardly worse."""
     batch_size: int = 8
     accumulate: int = 1
     """Split each batch into this many equal parts, one after the other: less memory, the same result (but batch
@@ -101,7 +104,7 @@ class Recipe:
 
     # Machine.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 convolutions where the hardware has them (statistics and losses stay in float32)."""
+    """auto: bfloat16 convolutions where the hardware is faster in it (statistics and losses stay in float32)."""
     compile: bool = False
     """torch.compile: the first steps take minutes, later ones are faster on a GPU."""
     workers: int = 1
@@ -122,6 +125,7 @@ class Recipe:
     def __post_init__(self) -> None:
         self._check(self.size[0] <= self.size[1], "size", self.size, "the smaller side first")
         self._check(self.crop >= 16, "crop", self.crop, "at least 16 pixels")
+        self._check(self.recolor <= 1, "recolor", self.recolor, "at most 1")
         self._check(self.ema < 1, "ema", self.ema, "less than 1")
         parts = self.batch_size % self.accumulate == 0
         self._check(parts, "accumulate", self.accumulate, f"a divisor of batch_size = {self.batch_size}")
@@ -132,7 +136,8 @@ class Recipe:
         if self.normalization != "adain":
             plain = not (skips.adain or skips.need_style_image)
             self._check(plain, "decoder", self.decoder, f"plain or skips from the content with '{self.normalization}'")
-            self._check(not self.identity_weight, "identity_weight", self.identity_weight, "0 unless AdaIN normalises")
+            for key in ("identity_weight", "recolor"):
+                self._check(not getattr(self, key), key, getattr(self, key), "0 unless AdaIN normalises")
 
     def _check(self, fits: bool, key: str, value: object, expected: str) -> None:
         if not fits:

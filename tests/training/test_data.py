@@ -12,7 +12,7 @@ from training.command import TrainingError
 from training.data import Numbers, RandomCrops, centre_square, find_images, open_image
 
 
-def crops(folder: Path, **options: int) -> RandomCrops:
+def crops(folder: Path, **options: float) -> RandomCrops:
     return RandomCrops(folder, **{"crop": 24, "size": (24, 60), "seed": 0, **options})
 
 
@@ -38,6 +38,16 @@ def test_a_pool_comes_again_in_another_order(data: Path) -> None:
     for i in range(18):
         crop, number, _ = folder[i]
         assert torch.equal(by_number.setdefault(number, crop), crop)
+
+
+def test_a_share_of_the_crops_gets_other_colours_and_keeps_its_places(data: Path) -> None:
+    own, others = crops(data / "style"), crops(data / "style", recolor=0.5)
+    pairs = [(own[i][0], others[i][0]) for i in range(60)]
+    changed = [pair for pair in pairs if not torch.equal(*pair)]
+    assert 15 < len(changed) < 45
+    assert all(torch.equal(others[i][0], pairs[i][1]) for i in range(5))
+    for before, after in changed:
+        assert after.dtype == torch.uint8 and after.shape == before.shape
 
 
 def test_damaged_files_are_skipped_and_counted(data: Path, tmp_path: Path) -> None:
