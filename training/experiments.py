@@ -189,27 +189,27 @@ def compare_gatys(gallery: Gallery, out: Path) -> None:
     model = gallery.model("paper")
     loss_network = load_encoder(gallery.args.loss_network)[0].to(model.device)
     content = gallery.contents[0].to(model.device)
-    rows, labels = [], []
+    rows, captions = [], []
 
     def caption(result: Tensor, style: Tensor, seconds: float) -> str:
         measures = measure_result(loss_network, result, content, style)
-        return f"{seconds:.1f} s, content {measures.content:.2f}, style {measures.total_style:.2f}"
+        return f"{seconds:.1f} s\ncontent loss {measures.content:.2f}, style loss {measures.total_style:.2f}"
 
     for style in (style.to(model.device) for style in gallery.styles):
         start = time.perf_counter()
         result = model(content, style)
-        captions = [f"AdaIN {caption(result, style, time.perf_counter() - start)}"]
+        texts = ["", "", caption(result, style, time.perf_counter() - start)]
         row = [content[0], style[0], result[0]]
         for iterations in gallery.args.iterations:
             start = time.perf_counter()
             settings = replace(gatys.Settings(), iterations=iterations).for_encoder(loss_network)
             picture = gatys.stylize(loss_network, content, [gatys.Style(style)], settings).picture
-            captions.append(f"{iterations}: {caption(picture, style, time.perf_counter() - start)}")
+            texts.append(caption(picture, style, time.perf_counter() - start))
             row.append(picture[0])
         rows.append(row)
-        labels.append("\n".join(captions))
+        captions.append(texts)
     columns = ["content", "style", "AdaIN", *(f"Gatys, {n} iterations" for n in gallery.args.iterations)]
-    picture_grid(rows, out / "gatys.png", columns, labels)
+    picture_grid(rows, out / "gatys.png", columns, captions=captions, inches=2.56)
 
 
 def comparison(name: str) -> Callable[[Gallery, Path], None]:

@@ -25,6 +25,7 @@ def picture_grid(
     path: Path,
     columns: Sequence[str] = (),
     labels: Sequence[str] = (),
+    captions: Sequence[Sequence[str]] = (),
     title: str = "",
     inches: float = 1.6,
 ) -> None:
@@ -35,6 +36,7 @@ def picture_grid(
         path: .png or .jpg.
         columns: a label above each column.
         labels: a label at the left of each row.
+        captions: a text below each picture, in the order of ``rows``.
         title: above the figure.
         inches: width of a picture, at 100 pixels each.
     """
@@ -52,6 +54,8 @@ def picture_grid(
                 axis.set_title(columns[x], fontsize=8)
             if x == 0 and labels:
                 axis.set_ylabel(labels[y], fontsize=8)
+            if captions:
+                axis.set_xlabel(captions[y][x], fontsize=7)
     if title:
         figure.suptitle(title, fontsize=9)
     save_figure(figure, path)
