@@ -11,8 +11,8 @@ from tests.helpers import ROOT
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 CHROMIUM = os.environ.get("CHROMIUM_PATH", "/usr/bin/chromium")
-# What the front end adds of its own to an output widget.
-_ADDED_BY_BROWSER = {"preview"}
+# What front ends, old and new, add of their own to an output widget.
+_ADDED_BY_BROWSER = {"preview", "previewMode"}
 
 pytestmark = [
     pytest.mark.skipif("COMFYUI_PATH" not in os.environ, reason="COMFYUI_PATH names no ComfyUI folder"),
