@@ -46,15 +46,8 @@ def alpha_input() -> io.Float.Input:
 
 
 def style_size_input() -> io.Int.Input:
-    return io.Int.Input(
-        "style_size",
-        optional=True,
-        default=0,
-        min=0,
-        max=_LARGEST,
-        step=8,
-        tooltip="Short side in pixels at which the style picture is measured; 0 keeps its own size.",
-    )
+    tooltip = "Short side in pixels at which the style picture is measured; 0 keeps its own size."
+    return _short_side_input("style_size", tooltip, optional=True)
 
 
 def style_scale_input() -> io.Float.Input:
@@ -78,28 +71,19 @@ def batch_input() -> io.Combo.Input:
 
 
 def size_input(optional: bool = False) -> io.Int.Input:
-    return io.Int.Input(
-        "size",
-        optional=optional,
-        default=0,
-        min=0,
-        max=_LARGEST,
-        step=8,
-        tooltip="Short side of the result in pixels; 0 keeps the content's size.",
-    )
+    return _short_side_input("size", "Short side of the result in pixels; 0 keeps the content's size.", optional)
 
 
 def work_size_input(optional: bool = False) -> io.Int.Input:
-    return io.Int.Input(
-        "work_size",
-        optional=optional,
-        default=0,
-        min=0,
-        max=_LARGEST,
-        step=8,
-        tooltip="Short side at which to stylise, for large strokes in a large result: the content's detail is brought"
-        " back afterwards. 0 is the size of the result.",
+    tooltip = (
+        "Short side at which to stylise, for large strokes in a large result: the content's detail is brought back"
+        " afterwards. 0 is the size of the result."
     )
+    return _short_side_input("work_size", tooltip, optional)
+
+
+def _short_side_input(name: str, tooltip: str, optional: bool) -> io.Int.Input:
+    return io.Int.Input(name, optional=optional, default=0, min=0, max=_LARGEST, step=8, tooltip=tooltip)
 
 
 def tile_input(optional: bool = False) -> io.Combo.Input:

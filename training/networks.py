@@ -110,12 +110,12 @@ class Stylizer(nn.Module):
         return found | self.encoder(images, missing) if missing else found
 
 
-class Known:
-    """Tensors by number, in one block: thousands of small ones that stay among a step's large ones that go would leave
-    holes in the memory that nothing fits into.
+class CropCache:
+    """What is known of a pool's crops, by their numbers. All in one block: thousands of small tensors that stay among
+    a step's large ones that go would leave holes in the memory that nothing fits into.
 
     Args:
-        count: of the numbers, 0 to count - 1.
+        count: of the crops, numbered from 0.
     """
 
     def __init__(self, count: int) -> None:
@@ -147,7 +147,7 @@ class LossNetwork:
 
     def __init__(self, encoder: Encoder, pool: int = 0) -> None:
         self.encoder = encoder
-        self._contents, self._styles = (Known(pool), Known(pool)) if pool else (None, None)
+        self._contents, self._styles = (CropCache(pool), CropCache(pool)) if pool else (None, None)
 
     @torch.no_grad()
     def content_features(self, crops: Tensor, numbers: list[int]) -> Tensor:
