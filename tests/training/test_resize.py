@@ -1,0 +1,95 @@
+"""Trained models at other widths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from adain_core.decoder import Decoder
+from adain_core.encoder import STYLE_TAPS, Encoder
+from adain_core.pipeline import StyleTransfer
+from adain_core.skips import Skips
+from adain_core.weights import Weights, save_weights, space_of
+from tests.helpers import random_picture
+from training import resize
+from training.networks import initialise
+
+
+def save_half_dead(path: Path, skips: str) -> Path:
+    """A random model of widths 8, in which the ReLUs of every second channel never open."""
+    torch.manual_seed(3)
+    encoder, decoder = Encoder((8, 8, 8, 8)), Decoder((8, 8, 8, 8), Skips.parse(skips))
+    for network in (encoder, decoder):
+        initialise(network)
+        network.requires_grad_(False)
+        for name, conv in network.named_children():
+            if name.startswith("conv") and conv.out_channels != 3:
+                conv.weight.mul_(2**0.5)
+                conv.bias[::2] = -1e3
+    save_weights(Weights(space_of("half", encoder), encoder, decoder), path, torch.float32)
+    return path
+
+
+def arguments(data: Path, model: Path, out: Path, *options: str) -> list[str]:
+    folders = ["--content", str(data / "content"), "--style", str(data / "style")]
+    return [*folders, "--model", str(model), "--out", str(out), "--pairs", "16", "--crop", "48", *options]
+
+
+def load(path: Path) -> StyleTransfer:
+    return StyleTransfer.from_pretrained(path, device="cpu", dtype="float32")
+
+
+@pytest.mark.parametrize("skips", ["plain", "concat-content", "concat-content-adain"])
+@pytest.mark.parametrize("widths", ["4,4,4,4", "8,8,8,8", "4,8,4,12"])
+def test_channels_that_say_nothing_are_left_out(data: Path, tmp_path: Path, skips: str, widths: str) -> None:
+    old = save_half_dead(tmp_path / "old.safetensors", skips)
+    assert resize.main(arguments(data, old, tmp_path / "new.safetensors", "--widths", widths)) == 0
+    before, after = load(old), load(tmp_path / "new.safetensors")
+    assert ",".join(map(str, after.encoder.widths)) == widths and str(after.decoder.skips) == skips
+    content, style = random_picture(64, 64), random_picture(64, 64, seed=1)
+    wanted = before(content, style)
+    assert wanted.std() > 0.02
+    assert (after(content, style) - wanted).abs().mean() < 0.1 * wanted.std()
+    for features in after.encoder(content, STYLE_TAPS).values():
+        assert (features.amax(dim=(0, 2, 3)) > 0).all()  # no dead channel is left
+
+
+def test_a_model_that_loses_channels_it_needs_keeps_the_best_ones(data: Path, tmp_path: Path) -> None:
+    old = save_half_dead(tmp_path / "old.safetensors", "concat-content-adain")
+    content, style = random_picture(64, 64), random_picture(64, 64, seed=1)
+    wanted = load(old)(content, style)
+    errors = []
+    for widths in ("2,2,2,2", "4,4,4,3"):
+        assert resize.main(arguments(data, old, tmp_path / "new.safetensors", "--widths", widths)) == 0
+        errors.append((load(tmp_path / "new.safetensors")(content, style) - wanted).square().mean())
+    assert errors[1] < errors[0]
+
+
+def test_another_kind_of_decoder_learns_from_the_one_that_is_there(data: Path, tmp_path: Path) -> None:
+    old, new = save_half_dead(tmp_path / "old.safetensors", "concat-content-adain"), tmp_path / "new.safetensors"
+    content, style = random_picture(64, 64), random_picture(64, 64, seed=1)
+    wanted = load(old)(content, style)
+    for skips in ("plain", "add-content", "concat-content", "concat-style", "add-both-adain"):
+        assert resize.main(arguments(data, old, new, "--widths", "4,4,4,4", "--decoder", skips)) == 0
+        after = load(new)
+        assert str(after.decoder.skips) == skips
+        assert (after(content, style) - wanted).square().mean() < wanted.var()
+
+
+@pytest.mark.parametrize(
+    ("skips", "options", "message"),
+    [
+        ("add-content", (), "add-content"),
+        ("plain", ("--decoder", "concat2-content"), "other layers"),
+        ("plain", ("--decoder", "concat-me"), "'concat-me' is no kind of decoder"),
+    ],
+)
+def test_what_cannot_be_resized_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], skips: str, options: tuple[str, ...], message: str
+) -> None:
+    old = save_half_dead(tmp_path / "old.safetensors", skips)
+    assert resize.main(arguments(data, old, tmp_path / "new.safetensors", *options)) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "new.safetensors").exists()
