@@ -1,6 +1,6 @@
 """Time per image and peak memory of networks of some widths, split by step.
 
-    python -m training.benchmark [--sizes 256 512 1024 2048] [--widths 32,64,112,192 64,128,256,512]
+    python -m training.benchmark [--sizes 256 512 1024 2048] [--widths 16,48,64,256 64,128,256,512]
 
 The weights are random, which costs the same as trained ones. Content and style are squares of the same size; times are
 medians over the repeats, in milliseconds; MiB is the peak beyond the weights.
@@ -36,12 +36,13 @@ from .recipe import load_recipe
 from .resources import peak_mebibytes, peak_resident_mebibytes, timed
 
 STEPS = ("encode", "style", "blend", "decode")
-LITE = load_recipe("lite", [])
+LITE, LITE_LARGE = (load_recipe(name, []) for name in ("lite", "lite-large"))
 LARGE: list[tuple[tuple[int, ...], int, TileSize]] = [
     (LITE.widths, 2048, "off"),
     (LITE.widths, 2048, "auto"),
     (LITE.widths, 6000, "auto"),
     (LITE.widths, 8192, "auto"),
+    (LITE_LARGE.widths, 6000, "auto"),
     (VGG19_WIDTHS, 2048, "off"),
     (VGG19_WIDTHS, 2048, "auto"),
     (VGG19_WIDTHS, 4096, "auto"),
@@ -50,7 +51,7 @@ LARGE: list[tuple[tuple[int, ...], int, TileSize]] = [
 _STYLE_SIDE = 512
 
 
-def widths(text: str) -> tuple[int, ...]:
+def four_widths(text: str) -> tuple[int, ...]:
     """An argparse type: the channels of the four blocks, with commas between them."""
     values = tuple(int(part) for part in text.split(","))
     if len(values) != 4 or min(values) < 1:
@@ -64,8 +65,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--large", action="store_true", help="large pictures; sizes, widths and repeats are set")
     parser.add_argument("--sizes", type=square_side, nargs="+", default=[256, 512, 1024, 2048], help="sides in pixels")
-    parser.add_argument("--widths", type=widths, nargs="+", default=[LITE.widths, VGG19_WIDTHS])
-    parser.add_argument("--decoder", help="plain, add-content, ... (default: lite's own for its widths, else plain)")
+    parser.add_argument("--widths", type=four_widths, nargs="+", default=[LITE.widths, LITE_LARGE.widths, VGG19_WIDTHS])
+    parser.add_argument("--decoder", help="plain, add-content, ... (default: that of lite or lite-large, else plain)")
     parser.add_argument("--repeats", type=positive_int, default=5)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
@@ -74,7 +75,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def usual_decoder(channels: Sequence[int]) -> str:
     """The kind of decoder that the models of these widths have."""
-    return LITE.decoder if tuple(channels) == LITE.widths else "plain"
+    return {recipe.widths: recipe.decoder for recipe in (LITE, LITE_LARGE)}.get(tuple(channels), "plain")
 
 
 def random_model(channels: Sequence[int], decoder: str, device: torch.device, dtype: torch.dtype) -> StyleTransfer:

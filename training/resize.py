@@ -31,12 +31,11 @@ from adain_core.stats import StyleStats
 from adain_core.transfer import Blend
 from adain_core.weights import Weights, load_model, save_weights, space_of
 
-from .benchmark import widths
+from .benchmark import four_widths
 from .command import TrainingError, run_command, square_side
 from .data import RandomCrops
 from .networks import initialise
 
-_SMALL_SIDE, _LARGE_SIDE = 17 / 16, 45 / 16  # of an image, in crops
 _RECOLOR = 0.5
 _RIDGE = 1e-4  # of the mean square of the inputs
 _NOTHING = 1e-7  # share of the next layers' outputs
@@ -51,7 +50,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--content", type=Path, required=True)
     parser.add_argument("--style", type=Path, required=True)
     parser.add_argument("--model", required=True, help="an embedded model or a file, with its encoder")
-    parser.add_argument("--widths", type=widths, help="channels of the four blocks (default: the model's)")
+    parser.add_argument("--widths", type=four_widths, help="channels of the four blocks (default: the model's)")
     parser.add_argument("--decoder", help="kind of skips, such as plain or add-content (default: the model's)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pairs", type=positive_int, default=48, help="of crops to fit to (default: 48)")
@@ -201,33 +200,32 @@ def uses_of(key: str, convs: dict[str, Conv3x3], inputs: dict[str, Tensor], deco
     return uses
 
 
-def wanted_skips(name: str) -> Skips:
-    """The skips of a new decoder.
+def new_skips(old: Decoder, model: str, wanted: str | None) -> Skips:
+    """The skips of the new decoder: those that are wanted, or the model's own.
 
     Raises:
-        TrainingError: there are none of this name, or their decoder has other layers.
+        TrainingError: there are none of this name, or the model or the new decoder is of a kind that is not handled.
     """
+    if old.skips.join not in ("plain", "concat") or old.skips.need_style_image or old.style_inside:
+        raise TrainingError(
+            f"{model} has a decoder of the kind {old.skips}; expected plain or concatenated skips from the content."
+        )
     try:
-        skips = Skips.parse(name)
+        skips = Skips.parse(wanted) if wanted else old.skips
     except ValueError as error:
         raise TrainingError(str(error)) from error
     if skips.join == "concat2":
-        raise TrainingError(f"{name} has other layers than the mirrored decoder; expected plain, add or concat.")
+        raise TrainingError(f"{skips} has other layers than the mirrored decoder; expected plain, add or concat.")
     return skips
 
 
 def resize(args: argparse.Namespace) -> None:
     old = load_model(args.model)
-    skips = old.decoder.skips
-    if skips.join not in ("plain", "concat") or skips.need_style_image or old.decoder.style_inside:
-        raise TrainingError(
-            f"{args.model} has a decoder of the kind {skips}; expected plain or concatenated skips from the content."
-        )
-    if args.decoder:
-        skips = wanted_skips(args.decoder)
+    skips = new_skips(old.decoder, args.model, args.decoder)
+    widths = args.widths or old.encoder.widths
     torch.manual_seed(args.seed)
     images = torch.cat([crops(args, args.content, 0, 0.0), crops(args, args.style, 1, _RECOLOR)])
-    encoder, decoder = Encoder(args.widths or old.encoder.widths), Decoder(args.widths or old.encoder.widths, skips)
+    encoder, decoder = Encoder(widths), Decoder(widths, skips)
     initialise(encoder)
     initialise(decoder)
     convs, resized = layers(old.encoder, old.decoder), layers(encoder, decoder)
@@ -260,7 +258,7 @@ def resize(args: argparse.Namespace) -> None:
 
 def crops(args: argparse.Namespace, folder: Path, seed: int, recolor: float) -> Tensor:
     """Crops of a folder, [pairs, 3, H, W] in 0..1."""
-    sizes = (round(args.crop * _SMALL_SIDE), round(args.crop * _LARGE_SIDE))
+    sizes = (args.crop * 5 // 4, args.crop * 9 // 4)
     source = RandomCrops(folder, args.crop, sizes, args.seed + seed, recolor=recolor)
     return torch.stack([source[i][0] for i in range(args.pairs)]).float().div(255)
 

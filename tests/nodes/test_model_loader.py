@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from adain_core.weights import embedded_models
 from tests.nodes.models import OWN_DECODER, image, load, save_model
 
 
@@ -45,7 +46,7 @@ def test_it_lists_the_files_that_are_there_at_the_time(comfy, folder):
     save_model("sub/mine.safetensors")
     (folder / "notes.pth").write_bytes(b"x")
     assert set(options(comfy, "model")) - set(before) == {"sub/mine.safetensors"}
-    assert {OWN_DECODER, "lite", "sub/mine.safetensors"} == set(options(comfy, "decoder"))
+    assert {OWN_DECODER, *embedded_models(), "sub/mine.safetensors"} == set(options(comfy, "decoder"))
     (folder / "sub" / "mine.safetensors").unlink()
     assert options(comfy, "model") == before
 

@@ -43,6 +43,7 @@ EXPECTED_RECIPES = {
     "norm-instance",
     "norm-conditional",
     "lite",
+    "lite-large",
 }
 
 
@@ -82,7 +83,9 @@ def test_every_experiment_of_the_report_has_a_recipe() -> None:
 @pytest.mark.parametrize("recipe", RECIPE_NAMES)
 def test_every_recipe_gives_a_model_that_stylises(recipe: str, tmp_path: Path, fit_arguments: Arguments) -> None:
     run = tmp_path / "run"
-    changes = [f"widths=[{','.join(map(str, TINY_WIDTHS))}]"] if recipe.startswith("lite") else []
+    changes = (
+        [f"widths=[{','.join(map(str, TINY_WIDTHS))}]"] if recipe in ("lite", "lite-large", "lite-large-finish") else []
+    )
     assert main(fit_arguments(run, "steps=2", *changes, recipe=recipe)) == 0
     assert [row["step"] for row in read_log(run)] == [2]
     assert {"checkpoint.pt", "curves.png", "samples.png", "run.safetensors"} <= {p.name for p in run.iterdir()}
