@@ -41,7 +41,7 @@ _WELL_KNOWN = {"a9c20179": VGG19_NORMALISED}
 # torchvision puts the first digits of a file's SHA-256 into its name: vgg19-dcbb9e9d.pth.
 _TORCHVISION_FILE = "dcbb9e9d"
 _HASHED_SPACE = re.compile(r".+-([0-9a-f]{8})")
-_MAX_WIDTH = 4096
+MAX_WIDTH = 4096
 
 _log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str
         skips = Skips.parse(metadata.get("decoder", "plain"), float(metadata.get("skip_strength", "1")))
         if not space:
             raise ValueError("it names no space")
-        if not (4 <= len(widths) <= 5 and all(0 < width <= _MAX_WIDTH for width in widths)):
+        if not (4 <= len(widths) <= 5 and all(0 < width <= MAX_WIDTH for width in widths)):
             raise ValueError(f"widths {widths}")
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{path} has damaged metadata: {str(error).rstrip('.')}.") from error

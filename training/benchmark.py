@@ -30,7 +30,7 @@ from adain_core.pipeline import StyleTransfer
 from adain_core.skips import Skips
 from adain_core.tiling import TileSize
 
-from .command import run_command, square_side
+from .command import four_widths, run_command, square_side
 from .networks import initialise
 from .recipe import load_recipe
 from .resources import peak_mebibytes, peak_resident_mebibytes, timed
@@ -49,14 +49,6 @@ LARGE: list[tuple[tuple[int, ...], int, TileSize]] = [
 ]
 """Widths, side in pixels and tiles of the large cases."""
 _STYLE_SIDE = 512
-
-
-def four_widths(text: str) -> tuple[int, ...]:
-    """An argparse type: the channels of the four blocks, with commas between them."""
-    values = tuple(int(part) for part in text.split(","))
-    if len(values) != 4 or min(values) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}': expected four numbers such as 64,128,256,512")
-    return values
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -10,7 +10,7 @@ from adain_core.cli.options import positive_int
 from adain_core.device import DeviceError
 from adain_core.images import ImageError
 from adain_core.library import StyleFileError
-from adain_core.weights import WeightsError
+from adain_core.weights import MAX_WIDTH, WeightsError
 
 _SMALLEST = 16
 
@@ -25,6 +25,16 @@ def square_side(text: str) -> int:
     if side < _SMALLEST:
         raise argparse.ArgumentTypeError(f"'{text}' is too small; expected at least {_SMALLEST} pixels")
     return side
+
+
+def four_widths(text: str) -> tuple[int, ...]:
+    """An argparse type: the channels of the four blocks, with commas between them."""
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.strip().isdecimal() and 0 < int(part) <= MAX_WIDTH for part in parts):
+        raise argparse.ArgumentTypeError(
+            f"'{text}': expected four whole numbers from 1 to {MAX_WIDTH} such as 64,128,256,512"
+        )
+    return tuple(int(part) for part in parts)
 
 
 def run_command(work: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Trained models at other widths."""
+"""Trained models at other widths or with other skips."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from adain_core.decoder import Decoder
-from adain_core.encoder import STYLE_TAPS, Encoder
+from adain_core.encoder import STYLE_TAPS, Conv3x3, Encoder
+from adain_core.images import Picture, write_picture
 from adain_core.pipeline import StyleTransfer
 from adain_core.skips import Skips
-from adain_core.weights import Weights, save_weights, space_of
+from adain_core.weights import Weights, load_weights, save_weights, space_of
 from tests.helpers import random_picture
 from training import resize
 from training.networks import initialise
@@ -26,7 +27,7 @@ def save_half_dead(path: Path, skips: str) -> Path:
         network.requires_grad_(False)
         for name, conv in network.named_children():
             if name.startswith("conv") and conv.out_channels != 3:
-                conv.weight.mul_(2**0.5)
+                conv.weight.mul_(2**0.5)  # the living half keeps the scale
                 conv.bias[::2] = -1e3
     save_weights(Weights(space_of("half", encoder), encoder, decoder), path, torch.float32)
     return path
@@ -67,23 +68,60 @@ def test_a_model_that_loses_channels_it_needs_keeps_the_best_ones(data: Path, tm
     assert errors[1] < errors[0]
 
 
-def test_another_kind_of_decoder_learns_from_the_one_that_is_there(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("skips", ["plain", "add-content", "concat-content", "concat-style", "add-both-adain"])
+def test_another_kind_of_decoder_learns_from_the_one_that_is_there(data: Path, tmp_path: Path, skips: str) -> None:
     old, new = save_half_dead(tmp_path / "old.safetensors", "concat-content-adain"), tmp_path / "new.safetensors"
     content, style = random_picture(64, 64), random_picture(64, 64, seed=1)
     wanted = load(old)(content, style)
-    for skips in ("plain", "add-content", "concat-content", "concat-style", "add-both-adain"):
-        assert resize.main(arguments(data, old, new, "--widths", "4,4,4,4", "--decoder", skips)) == 0
-        after = load(new)
-        assert str(after.decoder.skips) == skips
-        assert (after(content, style) - wanted).square().mean() < wanted.var()
+    assert resize.main(arguments(data, old, new, "--decoder", skips)) == 0
+    after = load(new)
+    assert str(after.decoder.skips) == skips and after.space == load(old).space
+    assert (after(content, style) - wanted).square().mean() < wanted.var()
+
+
+def test_without_widths_the_encoder_stays_as_it_is(data: Path, tmp_path: Path) -> None:
+    old, new = save_half_dead(tmp_path / "old.safetensors", "plain"), tmp_path / "new.safetensors"
+    assert resize.main(arguments(data, old, new)) == 0
+    before, after = load_weights(old), load_weights(new)
+    assert after.space == before.space
+    assert all(torch.equal(x, after.encoder.state_dict()[key]) for key, x in before.encoder.state_dict().items())
+    content, style = random_picture(64, 64), random_picture(64, 64, seed=1)
+    wanted = load(old)(content, style)
+    assert (load(new)(content, style) - wanted).abs().mean() < 0.1 * wanted.std()
+
+
+@torch.no_grad()
+def test_channels_are_chosen_by_what_they_explain() -> None:
+    torch.manual_seed(0)
+    inputs = torch.rand(4, 6, 16, 16)
+    inputs[:, 4], inputs[:, 5] = inputs[:, 1], 20  # the same again; a constant
+    conv = Conv3x3(6, 6)
+    conv.weight.mul_(torch.tensor([0.1, 1, 0, 5, 0, 1]).view(1, 6, 1, 1))
+    use = resize.Use.of(conv, inputs, 0, 6)
+    assert resize.choose([use], 2) in ([1, 3], [3, 4])
+    assert len(resize.choose([use], 6)) == 3
+    conv.weight.zero_()
+    assert resize.choose([resize.Use.of(conv, inputs, 0, 6)], 6) == []
+
+
+def test_pictures_of_one_colour_end_in_a_model_that_works(data: Path, tmp_path: Path) -> None:
+    old, new = save_half_dead(tmp_path / "old.safetensors", "concat-content"), tmp_path / "new.safetensors"
+    write_picture(Picture(torch.full((1, 3, 64, 64), 0.5)), tmp_path / "grey" / "grey.png")
+    options = ["--content", str(tmp_path / "grey"), "--style", str(tmp_path / "grey"), "--widths", "6,6,6,6"]
+    assert resize.main(arguments(data, old, new, *options)) == 0
+    assert load(new)(random_picture(32, 32), random_picture(32, 32, seed=1)).isfinite().all()
 
 
 @pytest.mark.parametrize(
     ("skips", "options", "message"),
     [
-        ("add-content", (), "add-content"),
+        ("add-content", (), "has the decoder add-content; name a model"),
         ("plain", ("--decoder", "concat2-content"), "other layers"),
         ("plain", ("--decoder", "concat-me"), "'concat-me' is no kind of decoder"),
+        ("plain", ("--decoder", ""), "'' is no kind of decoder"),
+        ("plain", ("--crop", "50"), "--crop 50: expected a multiple of 8, such as 48"),
+        ("concat-content", ("--widths", "1,2,2,1"), "needs at least 2 channels"),
+        ("plain", ("--widths", "3,4,4,1", "--decoder", "concat-both"), "needs at least 4 channels"),
     ],
 )
 def test_what_cannot_be_resized_is_refused(
@@ -93,3 +131,10 @@ def test_what_cannot_be_resized_is_refused(
     assert resize.main(arguments(data, old, tmp_path / "new.safetensors", *options)) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "new.safetensors").exists()
+
+
+@pytest.mark.parametrize("widths", ["1,2,3", "a,b,c,d", "0,1,1,1", "9999,1,1,1", "1.5,1,1,1"])
+def test_widths_that_are_none_are_named(capsys: pytest.CaptureFixture[str], widths: str) -> None:
+    with pytest.raises(SystemExit):
+        resize.parse_arguments(["--content", "c", "--style", "s", "--model", "m", "--out", "o", "--widths", widths])
+    assert f"'{widths}': expected four whole numbers from 1 to 4096" in capsys.readouterr().err
