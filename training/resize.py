@@ -114,8 +114,8 @@ def layers(encoder: Encoder, decoder: Decoder) -> dict[str, Conv3x3]:
 
 
 def moments(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
-    """X^T X [N, N] and X^T Y [N, C'], N = 9 C + 1, of the patches X that a convolution sees of inputs [B, C, H, W], with
-    a one for its bias, and of outputs Y [B, C', H, W]; in float64."""
+    """X^T X [N, N] and X^T Y [N, C'] in float64, N = 9 C + 1: of the patches X that a convolution sees of its inputs
+    [B, C, H, W], with a one for its bias, and of outputs Y [B, C', H, W]."""
     gram = cross = torch.zeros(())
     for x, y in zip(inputs.split(_CHUNK), outputs.split(_CHUNK), strict=True):
         patches = F.unfold(F.pad(x, (1, 1, 1, 1), mode="reflect"), 3).transpose(1, 2).flatten(0, 1)
