@@ -40,9 +40,9 @@ LITE, LITE_LARGE = (load_recipe(name, []) for name in ("lite", "lite-large"))
 LARGE: list[tuple[tuple[int, ...], int, TileSize]] = [
     (LITE.widths, 2048, "off"),
     (LITE.widths, 2048, "auto"),
-    (LITE.widths, 6000, "auto"),
     (LITE.widths, 8192, "auto"),
     (LITE_LARGE.widths, 6000, "auto"),
+    (LITE_LARGE.widths, 8192, "auto"),
     (VGG19_WIDTHS, 2048, "off"),
     (VGG19_WIDTHS, 2048, "auto"),
     (VGG19_WIDTHS, 4096, "auto"),
