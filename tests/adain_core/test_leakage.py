@@ -10,7 +10,7 @@ from adain_core.weights import EMBEDDED, load_weights
 
 @pytest.fixture(scope="module")
 def lite() -> Encoder:
-    return load_weights(EMBEDDED / "lite.safetensors").encoder
+    return load_weights(EMBEDDED / "lite-large.safetensors").encoder
 
 
 @pytest.mark.parametrize("name", ["flow", "pointillism", "stained_glass", "woodcut"])
