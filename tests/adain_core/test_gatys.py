@@ -156,7 +156,7 @@ def test_content_weight_total_variation_and_pooling_do_what_they_say(lite, conte
 
     plain = run()
     assert (run(content_weight=1e3) - content).square().mean() < 0.5 * (plain - content).square().mean()
-    assert total_variation(run(variation_weight=100.0)) < 0.6 * total_variation(plain)
+    assert total_variation(run(variation_weight=200.0)) < 0.5 * total_variation(plain)
     assert not torch.equal(run(pooling="average"), plain)
 
 

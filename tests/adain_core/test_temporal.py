@@ -157,8 +157,9 @@ def jumping_block(background: torch.Tensor, frames: int) -> torch.Tensor:
     return film
 
 
-def test_smoothing_lowers_flicker_and_keeps_the_style(examples):
-    model = StyleTransfer.from_pretrained("lite", device="cpu", dtype="float32")
+@pytest.mark.parametrize(("name", "cost"), [("lite-large", 1.03), ("lite", 1.1)])
+def test_smoothing_lowers_flicker_and_keeps_the_style(examples, name, cost):
+    model = StyleTransfer.from_pretrained(name, device="cpu", dtype="float32")
     film = jumping_block(scale_short_side(read_picture(examples / "photo_coffee.jpg").rgb, 112), 10)
     style = model.compute_style_stats(scale_short_side(read_picture(examples / "style_flow.jpg").rgb, 128))
 
@@ -171,7 +172,7 @@ def test_smoothing_lowers_flicker_and_keeps_the_style(examples):
     (rough, rough_loss), (smooth, smooth_loss) = flicker_and_loss(0.0), flicker_and_loss(SMOOTHING)
     assert rough > 1e-3
     assert smooth < 0.7 * rough
-    assert smooth_loss < 1.1 * rough_loss
+    assert smooth_loss < cost * rough_loss
 
 
 def test_flicker_counts_only_what_stands_still():
