@@ -193,10 +193,11 @@ class AdaINModelLoader(io.ComfyNode):
         hub_address = hub_address.strip()
         progress = progress_bar()
         try:
-            files = [_model_file(model, hub_address, progress)]
+            name, files = hub_address or hub_preset(model) or model, [_model_file(model, hub_address, progress)]
             if decoder != OWN_DECODER:
+                name = decoder  # which is what tells the rows of Style Grid apart
                 files.append(model_path(decoder, "decoder"))
-            loaded = _load(hub_address or hub_preset(model) or model, files, _dtype(precision), progress)
+            loaded = _load(name, files, _dtype(precision), progress)
         except HubError as error:
             folder = folder_paths.get_folder_paths(FOLDER)[0]
             raise HubError(f"{error} Files that you download by hand belong into {folder}.") from error

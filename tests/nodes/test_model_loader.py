@@ -107,6 +107,12 @@ def test_another_decoder_for_the_same_encoder(comfy):
     assert str(model.patcher.model.decoder.skips) == "concat-content"
 
 
+def test_a_model_with_another_decoder_is_named_after_it(comfy):
+    model, decoder = save_model("one.safetensors"), save_model("other.safetensors", parts="decoder", seed=1)
+    assert load(comfy, model).name == model
+    assert load(comfy, model, decoder).name == decoder
+
+
 def test_a_decoder_of_another_space_is_refused_by_name(comfy):
     with pytest.raises(ValueError, match=r"b\.safetensors decodes the space other.*is in the space tiny"):
         load(comfy, save_model("a.safetensors"), save_model("b.safetensors", space="other"))
