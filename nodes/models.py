@@ -193,9 +193,10 @@ class AdaINModelLoader(io.ComfyNode):
         hub_address = hub_address.strip()
         progress = progress_bar()
         try:
-            name, files = hub_address or hub_preset(model) or model, [_model_file(model, hub_address, progress)]
+            name = hub_address or hub_preset(model) or model
+            files = [_model_file(model, hub_address, progress)]
             if decoder != OWN_DECODER:
-                name = decoder  # which is what tells the rows of Style Grid apart
+                name = f"{name} + {decoder}"
                 files.append(model_path(decoder, "decoder"))
             loaded = _load(name, files, _dtype(precision), progress)
         except HubError as error:

@@ -107,10 +107,10 @@ def test_another_decoder_for_the_same_encoder(comfy):
     assert str(model.patcher.model.decoder.skips) == "concat-content"
 
 
-def test_a_model_with_another_decoder_is_named_after_it(comfy):
+def test_a_model_with_another_decoder_is_named_after_both(comfy):
     model, decoder = save_model("one.safetensors"), save_model("other.safetensors", parts="decoder", seed=1)
     assert load(comfy, model).name == model
-    assert load(comfy, model, decoder).name == decoder
+    assert load(comfy, model, decoder).name == f"{model} + {decoder}"
 
 
 def test_a_decoder_of_another_space_is_refused_by_name(comfy):
