@@ -23,6 +23,7 @@ from adain_core.weights import (
     space_of,
 )
 
+from .command import TrainingError
 from .networks import LossNetwork, Stylizer, initialise, take_over, with_normalized_input
 from .normalization import LearnedNormalization
 from .recipe import Recipe, as_dict
@@ -37,6 +38,7 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
 
     Raises:
         WeightsError: a file is missing or does not fit.
+        TrainingError: the decoder beside has other widths.
     """
     torch.manual_seed(recipe.seed)
     loss_encoder, loss_space = load_encoder(recipe.loss_network)
@@ -55,13 +57,20 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
     decoder = Decoder(encoder.widths[:4], Skips.parse(recipe.decoder, recipe.skip_strength))
     initialise(decoder)
     take_over(decoder, start.decoder if start else None)
+    beside = load_weights(resolve(recipe.beside)).decoder if recipe.beside else None
+    if beside:
+        if beside.widths != decoder.widths:
+            raise TrainingError(
+                f"'beside' = {recipe.beside!r}: its decoder has the widths {beside.widths}, expected {decoder.widths}."
+            )
+        beside.requires_grad_(True)
     normalization = None
     if recipe.normalization != "adain":
         pairs = style_images if recipe.normalization == "conditional" else 1
         normalization = LearnedNormalization(recipe.normalization, encoder.widths[3], pairs)
     encoder.requires_grad_(recipe.train_encoder)
     return (
-        Stylizer(encoder, decoder, normalization),
+        Stylizer(encoder, decoder, normalization, beside),
         LossNetwork(loss_encoder, recipe.pool),
         space,
     )
@@ -72,7 +81,8 @@ def export(
 ) -> None:
     """Write the run's result.
 
-    ``<RUN's name>.safetensors`` holds the decoder, and the encoder too where no one else has it. The learned styles of
+    ``<RUN's name>.safetensors`` holds the decoder, and the encoder too where no one else has it; the decoder beside has
+    a file of its own, ``<RUN's name>-<its kind>.safetensors``. The learned styles of
     instance and conditional instance normalisation go beside it, as style files in ``styles/``.
 
     Args:
@@ -91,7 +101,7 @@ def export(
     changes = {key: value for key, value in as_dict(recipe).items() if value != as_dict(Recipe())[key]}
     # A path says something on one machine only; the file's name says it everywhere.
     named = {
-        key: Path(value).name if key in ("encoder", "loss_network", "start") else value
+        key: Path(value).name if key in ("encoder", "loss_network", "start", "beside") else value
         for key, value in changes.items()
     }
     info = {"training": json.dumps({**summary, "recipe": named})}
@@ -100,6 +110,8 @@ def export(
     found_elsewhere = space in (VGG19_NORMALISED, VGG19_TORCHVISION) or recipe.encoder in embedded_models()
     alone = found_elsewhere and not recipe.train_encoder and not recipe.normalize_input
     save_weights(Weights(space, None if alone else encoder, decoder, info), run / f"{name}.safetensors")
+    if beside := stylizer.beside:
+        save_weights(Weights(space, None, beside, info), run / f"{name}-{beside.skips}.safetensors")
     if normalization:
         names = {"conditional": style_names, "instance": [name], "batch": []}[normalization.kind]
         for style_name, style in zip(names, normalization.styles(space), strict=True):

@@ -57,13 +57,21 @@ class Stylizer(nn.Module):
         encoder: frozen or learning.
         decoder: learning.
         normalization: what stands in AdaIN's place, for the comparison of normalisations.
+        beside: another decoder that learns.
     """
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, normalization: LearnedNormalization | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        normalization: LearnedNormalization | None = None,
+        beside: Decoder | None = None,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.normalization = normalization
+        self.beside = beside
 
     def forward(
         self,
@@ -72,6 +80,7 @@ class Stylizer(nn.Module):
         style_images: Tensor,
         content_features: Tensor | None = None,
         stats: StyleStats | None = None,
+        decoder: Decoder | None = None,
     ) -> Tensor:
         """Stylise crops; what is known of their features is not computed again.
 
@@ -81,17 +90,19 @@ class Stylizer(nn.Module):
             style_images: the number of each style's image in its folder, [B]; conditional normalisation chooses by it.
             content_features: this encoder's relu4_1 of the contents, if known.
             stats: this encoder's statistics of the styles at all taps, if known.
+            decoder: the one to use; by default the first one.
 
         Returns:
             [B, 3, H, W], not clamped.
         """
-        skips = self.decoder.skips
+        decoder = decoder or self.decoder
+        skips = decoder.skips
         known = {} if content_features is None else {DEEPEST_TAP: content_features}
         content_maps = self._encode(content, (DEEPEST_TAP, *skips.taps), known)
         if self.normalization:
             features = self.normalization(content_maps[DEEPEST_TAP], style_images)
             maps = {tap: skips.maps(tap, content_maps[tap], []) for tap in skips.taps}
-            return self.decoder(features, maps)
+            return decoder(features, maps)
         measured = () if stats else (DEEPEST_TAP, *(skips.taps if skips.adain else ()))
         style_maps = self._encode(style, {*measured, *(skips.taps if skips.need_style_image else ())})
         blend = Blend(stats or StyleStats.measure({tap: style_maps[tap] for tap in measured}, space=""))
@@ -100,7 +111,7 @@ class Stylizer(nn.Module):
             tap: skips.maps(tap, content_maps[tap], [blend], [style_maps[tap]] if skips.need_style_image else [])
             for tap in skips.taps
         }
-        return self.decoder(features, maps)
+        return decoder(features, maps)
 
     def _encode(
         self, images: Tensor, taps: Sequence[str] | set[str], known: Mapping[str, Tensor] | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from adain_core.encoder import DEEPEST_TAP
 from adain_core.measure import content_loss, style_losses, total_variation
 from adain_core.normalize import adaptive_instance_norm
+from adain_core.stats import StyleStats
 
 from .networks import LossNetwork, Stylizer
 from .recipe import Recipe
@@ -51,12 +53,18 @@ class Objective(nn.Module):
         shared = self.stylizer.encoder is self.loss_network.encoder
         known = (features, stats) if shared else ()
         pictures = self.stylizer(content, style, style_images, *known)
-        found = self.loss_network.features(pictures)
-        terms = {
-            "content": content_loss(found[DEEPEST_TAP], target, recipe.convention),
-            "style": sum(style_losses(found, stats, recipe.convention).values()),
-        }
-        total = recipe.content_weight * terms["content"] + recipe.style_weight * terms["style"]
+        content_term, style_term = self._losses(pictures, target, stats)
+        terms = {"content": content_term, "style": style_term}
+        total = recipe.content_weight * content_term + recipe.style_weight * style_term
+        if self.stylizer.beside:
+            half = slice(0, (len(content) + 1) // 2)
+            known = (features[half], stats.part(half)) if shared else (None, None)
+            crops = content[half], style[half], style_images[half]
+            pictures_beside = self.stylizer(*crops, *known, self.stylizer.beside)
+            content_term, style_term = self._losses(pictures_beside, target[half], stats.part(half))
+            terms |= {"content_beside": content_term, "style_beside": style_term}
+            both = recipe.content_weight * content_term + recipe.style_weight * style_term
+            total = total + recipe.beside_weight * both
         if recipe.identity_weight:
             terms["identity"] = (self.stylizer(content, content, style_images).float() - content).abs().mean()
             total = total + recipe.identity_weight * terms["identity"]
@@ -64,3 +72,10 @@ class Objective(nn.Module):
             terms["tv"] = total_variation(pictures.float())
             total = total + recipe.tv_weight * terms["tv"]
         return {**terms, "total": total}
+
+    def _losses(self, pictures: Tensor, target: Tensor, stats: StyleStats) -> tuple[Tensor, Tensor]:
+        """The content and the style loss of results [B, 3, H, W]."""
+        found = self.loss_network.features(pictures)
+        convention = self.recipe.convention
+        style = torch.stack(list(style_losses(found, stats, convention).values())).sum()
+        return content_loss(found[DEEPEST_TAP], target, convention), style

@@ -64,6 +64,12 @@ class Recipe:
     tenth more time, concatenation no more parameters."""
     skip_strength: float = 1.0
     """Factor on added maps."""
+    beside: str = ""
+    """A file whose decoder learns beside the first one, such as training.resize makes of an embedded model: an encoder
+    that learns then serves both, where one that learns with skips alone keeps little in relu4_1. It learns from half of
+    each batch: 1 unit more a step. The result of the run gets a second file for it."""
+    beside_weight: float = 0.25
+    """Factor on its losses; what it takes from the first decoder."""
     normalization: Literal["adain", "batch", "instance", "conditional"] = "adain"
     """What moves the features: AdaIN, or a learned scale and shift (one pair, or for conditional one for each style
     image). No cost. batch leaves one style inside the decoder, whose file says so: alpha 0 shows it, others are
@@ -136,8 +142,8 @@ class Recipe:
         if self.normalization != "adain":
             plain = not (skips.adain or skips.need_style_image)
             self._check(plain, "decoder", self.decoder, f"plain or skips from the content with '{self.normalization}'")
-            for key in ("identity_weight", "recolor"):
-                self._check(not getattr(self, key), key, getattr(self, key), "0 unless AdaIN normalises")
+            for key in ("identity_weight", "recolor", "beside"):
+                self._check(not getattr(self, key), key, getattr(self, key), "nothing unless AdaIN normalises")
 
     def _check(self, fits: bool, key: str, value: object, expected: str) -> None:
         if not fits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 
 from adain_core.pipeline import StyleTransfer
 from adain_core.stats import StyleStats
+from adain_core.weights import EMBEDDED
 from tests.helpers import ROOT, TINY_WIDTHS, random_picture
 from training.fit import INTERRUPTED, Trainer, main
 from training.recipe import RECIPES, load_recipe
@@ -277,6 +279,33 @@ def test_a_start_gives_what_fits(tmp_path: Path, fit_arguments: Arguments) -> No
     assert main(fit_arguments(tmp_path / "add", "steps=1", "lr=0", f"start={start}", "decoder=add-content")) == 0
     plain, add = (load_file(tmp_path / name / f"{name}.safetensors") for name in ("plain", "add"))
     assert all(torch.equal(plain[key], add[key]) for key in plain)
+
+
+def test_a_decoder_beside_learns_from_the_same_encoder(
+    tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit_arguments(tmp_path / "first", "steps=1")) == 0
+    beside = tmp_path / "first" / "first.safetensors"
+    shared = ("train_encoder=true", f"start={beside}", "decoder=add-content", "steps=60", "lr=3e-3", "log_every=10")
+    assert main(fit_arguments(tmp_path / "alone", *shared)) == 0
+    capsys.readouterr()
+    assert main(fit_arguments(tmp_path / "both", f"beside={beside}", "beside_weight=1", *shared)) == 0
+    styles = [float(value) for value in re.findall(r"style_beside ([\d.]+)", capsys.readouterr().err)]
+    assert styles[-1] < 0.7 * styles[0]
+
+    both, plain = tmp_path / "both" / "both.safetensors", tmp_path / "both" / "both-plain.safetensors"
+    key = "encoder.conv4_1.weight"
+    assert not torch.equal(load_file(both)[key], load_file(tmp_path / "alone" / "alone.safetensors")[key])
+    model = StyleTransfer.from_pretrained(both, plain, "cpu")
+    assert str(model.decoder.skips) == "plain"
+    assert model(random_picture(48, 48, seed=1), random_picture(48, 48, seed=2)).isfinite().all()
+
+
+def test_a_decoder_beside_of_other_widths_is_refused(
+    tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit_arguments(tmp_path / "run", f"beside={EMBEDDED / 'lite.safetensors'}")) == 2
+    assert "its decoder has the widths" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(
