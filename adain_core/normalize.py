@@ -19,9 +19,11 @@ float32.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 EPS = 1e-5
 _STRIP = 2**18  # values, a megabyte in float32
@@ -53,13 +55,31 @@ def variance_and_mean(features: Tensor, dims: tuple[int, ...] = (2, 3)) -> tuple
 
     On a CPU the map is read twice in strips that stay in the cache, which takes a tenth of ``torch.var_mean``'s time.
     """
-    if features.device.type != "cpu" or features.requires_grad:
+    if features.device.type != "cpu":
         return torch.var_mean(features.float(), dim=dims, correction=0, keepdim=True)
-    strips = features.split(max(1, _STRIP * features.shape[2] // max(1, features.numel())), dim=2)
-    count = math.prod(features.shape[dim] for dim in dims)
-    mean = torch.stack([strip.float().sum(dims, keepdim=True) for strip in strips]).sum(0) / count
-    squares = [(strip.float() - mean).square_().sum(dims, keepdim=True) for strip in strips]
-    return torch.stack(squares).sum(0) / count, mean
+    var, mean = _Moments.apply(features, dims)
+    return var, mean
+
+
+class _Moments(torch.autograd.Function):
+    """Variance and mean on a CPU; for its backward pass it keeps the map as it is, not in float32."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        strips = features.split(max(1, _STRIP * features.shape[2] // max(1, features.numel())), dim=2)
+        ctx.count = math.prod(features.shape[dim] for dim in dims)
+        mean = torch.stack([strip.float().sum(dims, keepdim=True) for strip in strips]).sum(0) / ctx.count
+        squares = [(strip.float() - mean).square_().sum(dims, keepdim=True) for strip in strips]
+        ctx.save_for_backward(features, mean)
+        return torch.stack(squares).sum(0) / ctx.count, mean
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, var_grad: Tensor, mean_grad: Tensor) -> tuple[Tensor, None]:
+        features, mean = ctx.saved_tensors
+        scale = 2 * var_grad / ctx.count
+        shift = mean_grad / ctx.count - mean * scale
+        return torch.addcmul(shift, features.float(), scale).to(features.dtype), None
 
 
 def batch_norm(features: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:

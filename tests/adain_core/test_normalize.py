@@ -9,6 +9,7 @@ from adain_core.normalize import (
     conditional_instance_norm,
     instance_norm,
     mean_std,
+    variance_and_mean,
 )
 
 
@@ -76,3 +77,18 @@ def test_statistics_of_half_precision_features_are_float32(features, dtype):
     mean, std = mean_std(low)
     assert mean.dtype == std.dtype == torch.float32
     torch.testing.assert_close(mean, low.double().mean(dim=(2, 3), keepdim=True).float())
+
+
+@pytest.mark.parametrize("dims", [(2, 3), (0, 2, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_of_the_statistics_agree_with_torch(features, dims, dtype, monkeypatch):
+    monkeypatch.setattr("adain_core.normalize._STRIP", features.numel() // 3)
+    found, expected = (features.to(dtype).clone().requires_grad_() for _ in range(2))
+    factors = torch.randn(2, 3 if dims == (2, 3) else 1, 5, 1, 1)
+    for x, statistics in (
+        (found, variance_and_mean(found, dims)),
+        (expected, torch.var_mean(expected.float(), dim=dims, correction=0, keepdim=True)),
+    ):
+        sum((f * s).sum() for f, s in zip(factors, statistics, strict=True)).backward()
+        assert x.grad.dtype == dtype
+    torch.testing.assert_close(found.grad, expected.grad)
