@@ -5,9 +5,10 @@
 
 NAME is one of: style-weight (figure 2), alpha-grid (8), skip-add (3), skip-concat (4), gatys (5, 6), pre-normalised
 (7), curves (9, 10, 11), grid (12, 13), normalization (section 2.1). --runs holds a folder for each recipe, named after
-it; gatys and grid show one model and take --model lite, or any other, in its place. --train trains what is missing
-there; the recipes share the budget equally, and --set changes them all (to a smaller encoder, crop, or number of
-steps). PNG files go to --out.
+it. In its place gatys and grid, which show one model, take --model lite or any other; skip-add and skip-concat take
+--embedded: the small decoders that the package brings along. --train trains what is missing in --runs; the recipes
+share the budget equally, and --set changes them all (to a smaller encoder, crop, or number of steps). PNG files go to
+--out.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ RECIPES = {
     "grid": ["paper"],
     "normalization": NORMALIZATIONS,
 }
+EMBEDDED = ("skip-add", "skip-concat")
 ONE_MODEL = [name for name, recipes in RECIPES.items() if recipes == ["paper"]]
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -62,6 +64,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     shown = parser.add_mutually_exclusive_group(required=True)
     shown.add_argument("--runs", type=Path, help="folder with a run for each recipe")
     shown.add_argument("--model", help="an embedded model or a file, for gatys and grid")
+    shown.add_argument("--embedded", action="store_true", help="the embedded study-*, for skip-add and skip-concat")
     parser.add_argument("--content", type=Path, nargs="+", required=True, help="pictures to show: folders or files")
     parser.add_argument("--style", type=Path, nargs="+", required=True, help="folders or files")
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
@@ -97,6 +100,13 @@ def result_of(runs: Path, recipe: str) -> Path:
     return runs / recipe / f"{recipe}.safetensors"
 
 
+def source_of(args: argparse.Namespace, recipe: str) -> str | Path:
+    """The model that stands for a recipe."""
+    if args.embedded:
+        return "study-plain" if recipe == "paper" else f"study-{recipe}"
+    return args.model or result_of(args.runs, recipe)
+
+
 def train_missing(args: argparse.Namespace) -> None:
     """Train the recipes of the experiment that have no result yet."""
     if not (args.runs and args.train_content and args.train_style):
@@ -127,22 +137,25 @@ class Gallery:
     def model(self, recipe: str) -> StyleTransfer:
         """The trained model of a recipe."""
         if recipe not in self._models:
-            source = self.args.model or result_of(self.args.runs, recipe)
+            source = source_of(self.args, recipe)
             self._models[recipe] = StyleTransfer.from_pretrained(source, device=self.args.device)
         return self._models[recipe]
 
     def stylise(self, recipe: str, content: Tensor, style: Tensor, style_path: Path) -> Tensor | None:
         """A result [3, H, W] in the way that the recipe's normalisation needs; None for a style that it never saw."""
         model = self.model(recipe)
-        styles = self.args.runs / recipe / "styles"
         if model.decoder.style_inside:
             return model(content, style, alpha=0.0)[0]
         if recipe == "norm-instance":
-            return model(content, StyleStats.load(styles / f"{recipe}.safetensors"))[0]
+            return model(content, StyleStats.load(self._styles(recipe) / f"{recipe}.safetensors"))[0]
         if recipe == "norm-conditional":
-            learned = sorted(styles.rglob(f"{style_path.name}.safetensors"))
+            learned = sorted(self._styles(recipe).rglob(f"{style_path.name}.safetensors"))
             return model(content, StyleStats.load(learned[0]))[0] if learned else None
         return model(content, style)[0]
+
+    def _styles(self, recipe: str) -> Path:
+        """The folder of what a run's normalisation learned."""
+        return self.args.runs / recipe / "styles"
 
     def compare(self, path: Path) -> None:
         """One row for each pair of content and style, one column for each recipe."""
@@ -233,9 +246,11 @@ EXPERIMENTS: dict[str, Callable[[Gallery, Path], None]] = {
 def make_figures(args: argparse.Namespace) -> None:
     if args.model and args.name not in ONE_MODEL:
         raise TrainingError(f"--model is for {' and '.join(ONE_MODEL)}; {args.name} compares runs: name their --runs.")
+    if args.embedded and args.name not in EMBEDDED:
+        raise TrainingError(f"--embedded is for {' and '.join(EMBEDDED)}; {args.name} needs runs: name their --runs.")
     if args.train:
         train_missing(args)
-    missing = [recipe for recipe in recipes_of(args) if not (args.model or result_of(args.runs, recipe).exists())]
+    missing = [recipe for recipe in recipes_of(args) if args.runs and not result_of(args.runs, recipe).exists()]
     if missing:
         raise TrainingError(f"{args.runs} lacks the runs {', '.join(missing)}; train them, or use --train.")
     EXPERIMENTS[args.name](Gallery(args), args.out)

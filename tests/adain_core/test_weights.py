@@ -214,3 +214,14 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path, encoder, change, metadata,
     save_file(tensors, path, metadata)
     with pytest.raises(WeightsError, match=message):
         load_weights(path)
+
+
+def test_the_study_has_a_small_decoder_for_each_kind_of_skips_in_one_space():
+    names = [name for name in embedded_models() if name.startswith("study-")]
+    kinds = ["plain", *(f"{join}-{source}" for join in ("add", "concat") for source in ("content", "style", "both"))]
+    assert set(names) == {f"study-{kind}" for kind in (*kinds, "concat-content-adain")}
+    models = {name: load_model(name) for name in names}
+    assert len({model.space for model in models.values()}) == 1
+    for name, model in models.items():
+        assert f"study-{model.decoder.skips}" == name
+        assert sum(p.numel() for p in model.decoder.parameters()) * 2 < 1e6

@@ -184,6 +184,15 @@ def test_figures_of_the_embedded_model_need_no_run(
     assert "--model is for gatys and grid" in capsys.readouterr().err
 
 
+def test_the_studys_decoders_are_embedded(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--embedded", "--out", str(tmp_path / "figures"), "--rows", "1", "--size", "64"]
+    for name in ("skip-add", "skip-concat"):
+        assert experiments.main([name, *pictures(data), *options]) == 0
+        assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 1000
+    assert experiments.main(["curves", *pictures(data), *options]) == 2
+    assert "--embedded is for skip-add and skip-concat" in capsys.readouterr().err
+
+
 def test_experiments_train_what_is_missing(data: Path, tmp_path: Path) -> None:
     tiny = [part for change in small_changes(data) for part in ("--set", change)]
     training = ["--train", "--train-content", str(data / "content"), "--train-style", str(data / "style")]
