@@ -132,8 +132,10 @@ def read_style(path: str | os.PathLike[str]) -> tuple[StyleFile, dict[str, Tenso
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT or metadata.get("kind") != "style":
-                kind = metadata.get("kind", "thing of no kind")
-                raise StyleFileError(f"{path} holds a {kind}, not a style; expected a file that a style was saved to.")
+                kind = metadata.get("kind")
+                raise StyleFileError(
+                    f"{path} is of the kind {kind!r}, not a style; expected a file that a style was saved to."
+                )
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
             _check_shapes(path, shapes)
             tensors = {key: file.get_tensor(key).float() for key in shapes}

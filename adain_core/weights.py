@@ -154,7 +154,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Weights:
     kind, space = metadata.get("kind"), metadata.get("space", "")
     if kind not in ("model", "encoder", "decoder"):
-        raise WeightsError(f"{path} holds a {kind or 'thing of no kind'}, not an encoder, a decoder or a model.")
+        raise WeightsError(f"{path} is of the kind {kind!r}, not an encoder, a decoder or a model.")
     try:
         widths = [int(width) for width in metadata["widths"].split(",")]
         skips = Skips.parse(metadata.get("decoder", "plain"), float(metadata.get("skip_strength", "1")))

@@ -88,7 +88,10 @@ def test_other_files_are_passed_over_in_a_list_with_one_warning_each(saved, capl
     for _ in range(2):
         assert [style.path for style in list_styles(saved[1].parent)] == [saved[1]]
     empty, model = sorted(caplog.messages)
-    assert "empty.safetensors is not a readable" in empty and "model.safetensors holds a model, not a style" in model
+    assert (
+        "empty.safetensors is not a readable" in empty
+        and "model.safetensors is of the kind 'model', not a style" in model
+    )
 
 
 STYLE = {"format": "adain-1", "kind": "style", "space": "s"}
@@ -98,7 +101,7 @@ GOOD = {"mean.relu4_1": torch.zeros(4), "std.relu4_1": torch.ones(4)}
 @pytest.mark.parametrize(
     ("tensors", "metadata", "message"),
     [
-        (GOOD, STYLE | {"kind": "decoder"}, "holds a decoder, not a style"),
+        (GOOD, STYLE | {"kind": "decoder"}, "is of the kind 'decoder', not a style"),
         (GOOD, {}, "not a style"),
         (GOOD | {"std.relu4_1": torch.ones(5)}, STYLE, "differs in channels"),
         (GOOD | {"mean.relu4_1": torch.zeros(2, 2)}, STYLE, "expected .C."),

@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors import safe_open
@@ -113,6 +113,7 @@ def test_any_header(name, tmp_path, header):
         | st.text(max_size=10),
     )
 )
+@example(metadata={"format": "adain-1", "kind": "\n"})
 def test_any_metadata(good, tmp_path, metadata):
     tensors = {"mean.relu4_1": torch.zeros(4), "std.relu4_1": torch.ones(4)}
     for name in ("weights.safetensors", "style.safetensors"):
