@@ -51,7 +51,7 @@ RECIPES = {
     "grid": ["paper"],
     "normalization": NORMALIZATIONS,
 }
-EMBEDDED = ("skip-add", "skip-concat")
+EMBEDDED_FIGURES = ("skip-add", "skip-concat")
 ONE_MODEL = [name for name, recipes in RECIPES.items() if recipes == ["paper"]]
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -246,8 +246,10 @@ EXPERIMENTS: dict[str, Callable[[Gallery, Path], None]] = {
 def make_figures(args: argparse.Namespace) -> None:
     if args.model and args.name not in ONE_MODEL:
         raise TrainingError(f"--model is for {' and '.join(ONE_MODEL)}; {args.name} compares runs: name their --runs.")
-    if args.embedded and args.name not in EMBEDDED:
-        raise TrainingError(f"--embedded is for {' and '.join(EMBEDDED)}; {args.name} needs runs: name their --runs.")
+    if args.embedded and args.name not in EMBEDDED_FIGURES:
+        raise TrainingError(
+            f"--embedded is for {' and '.join(EMBEDDED_FIGURES)}; {args.name} needs runs: name their --runs."
+        )
     if args.train:
         train_missing(args)
     missing = [recipe for recipe in recipes_of(args) if args.runs and not result_of(args.runs, recipe).exists()]

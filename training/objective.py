@@ -53,18 +53,14 @@ class Objective(nn.Module):
         shared = self.stylizer.encoder is self.loss_network.encoder
         known = (features, stats) if shared else ()
         pictures = self.stylizer(content, style, style_images, *known)
-        content_term, style_term = self._losses(pictures, target, stats)
-        terms = {"content": content_term, "style": style_term}
-        total = recipe.content_weight * content_term + recipe.style_weight * style_term
+        terms, total = self._losses(pictures, target, stats)
         if self.stylizer.beside:
             half = slice(0, (len(content) + 1) // 2)
             known = (features[half], stats.part(half)) if shared else (None, None)
-            crops = content[half], style[half], style_images[half]
-            pictures_beside = self.stylizer(*crops, *known, self.stylizer.beside)
-            content_term, style_term = self._losses(pictures_beside, target[half], stats.part(half))
-            terms |= {"content_beside": content_term, "style_beside": style_term}
-            both = recipe.content_weight * content_term + recipe.style_weight * style_term
-            total = total + recipe.beside_weight * both
+            others = self.stylizer(content[half], style[half], style_images[half], *known, self.stylizer.beside)
+            beside, weighted = self._losses(others, target[half], stats.part(half))
+            terms |= {f"{name}_beside": value for name, value in beside.items()}
+            total = total + recipe.beside_weight * weighted
         if recipe.identity_weight:
             terms["identity"] = (self.stylizer(content, content, style_images).float() - content).abs().mean()
             total = total + recipe.identity_weight * terms["identity"]
@@ -73,9 +69,12 @@ class Objective(nn.Module):
             total = total + recipe.tv_weight * terms["tv"]
         return {**terms, "total": total}
 
-    def _losses(self, pictures: Tensor, target: Tensor, stats: StyleStats) -> tuple[Tensor, Tensor]:
-        """The content and the style loss of results [B, 3, H, W]."""
+    def _losses(self, pictures: Tensor, target: Tensor, stats: StyleStats) -> tuple[dict[str, Tensor], Tensor]:
+        """The content and the style loss of results [B, 3, H, W], and their weighted sum."""
+        recipe = self.recipe
         found = self.loss_network.features(pictures)
-        convention = self.recipe.convention
-        style = torch.stack(list(style_losses(found, stats, convention).values())).sum()
-        return content_loss(found[DEEPEST_TAP], target, convention), style
+        terms = {
+            "content": content_loss(found[DEEPEST_TAP], target, recipe.convention),
+            "style": torch.stack(list(style_losses(found, stats, recipe.convention).values())).sum(),
+        }
+        return terms, recipe.content_weight * terms["content"] + recipe.style_weight * terms["style"]

@@ -69,7 +69,7 @@ class Recipe:
     that learns then serves both, where one that learns with skips alone keeps little in relu4_1. It learns from half of
     each batch: 1 unit more a step. The result of the run gets a second file for it."""
     beside_weight: float = 0.25
-    """Factor on its losses; what it takes from the first decoder."""
+    """Factor on its losses: the larger, the more the encoder serves it in place of the first decoder."""
     normalization: Literal["adain", "batch", "instance", "conditional"] = "adain"
     """What moves the features: AdaIN, or a learned scale and shift (one pair, or for conditional one for each style
     image). No cost. batch leaves one style inside the decoder, whose file says so: alpha 0 shows it, others are

@@ -88,10 +88,8 @@ def test_other_files_are_passed_over_in_a_list_with_one_warning_each(saved, capl
     for _ in range(2):
         assert [style.path for style in list_styles(saved[1].parent)] == [saved[1]]
     empty, model = sorted(caplog.messages)
-    assert (
-        "empty.safetensors is not a readable" in empty
-        and "model.safetensors is of the kind 'model', not a style" in model
-    )
+    assert "empty.safetensors is not a readable" in empty
+    assert "model.safetensors is of the kind 'model', not a style" in model
 
 
 STYLE = {"format": "adain-1", "kind": "style", "space": "s"}

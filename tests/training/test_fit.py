@@ -286,7 +286,8 @@ def test_a_decoder_beside_learns_from_the_same_encoder(
 ) -> None:
     assert main(fit_arguments(tmp_path / "first", "steps=1")) == 0
     beside = tmp_path / "first" / "first.safetensors"
-    shared = ("train_encoder=true", f"start={beside}", "decoder=add-content", "steps=60", "lr=3e-3", "log_every=10")
+    shared = ("train_encoder=true", f"start={beside}", "decoder=add-content", "steps=100", "log_every=20")
+    shared = (*shared, "batch_size=4", "lr=1e-3")
     assert main(fit_arguments(tmp_path / "alone", *shared)) == 0
     capsys.readouterr()
     assert main(fit_arguments(tmp_path / "both", f"beside={beside}", "beside_weight=1", *shared)) == 0
