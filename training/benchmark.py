@@ -29,14 +29,14 @@ from adain_core.encoder import VGG19_WIDTHS, Encoder
 from adain_core.pipeline import StyleTransfer
 from adain_core.skips import Skips
 from adain_core.tiling import TileSize
+from adain_core.weights import EMBEDDED, load_model
 
 from .command import four_widths, run_command, square_side
 from .networks import initialise
-from .recipe import load_recipe
 from .resources import peak_mebibytes, peak_resident_mebibytes, timed
 
 STEPS = ("encode", "style", "blend", "decode")
-LITE, LITE_LARGE = (load_recipe(name, []) for name in ("lite", "lite-large"))
+LITE, LITE_LARGE = (load_model(EMBEDDED / f"{name}.safetensors").decoder for name in ("lite", "lite-large"))
 LARGE: list[tuple[tuple[int, ...], int, TileSize]] = [
     (LITE.widths, 2048, "off"),
     (LITE.widths, 2048, "auto"),
@@ -67,7 +67,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def usual_decoder(channels: Sequence[int]) -> str:
     """The kind of decoder that the models of these widths have."""
-    return {recipe.widths: recipe.decoder for recipe in (LITE, LITE_LARGE)}.get(tuple(channels), "plain")
+    return {decoder.widths: str(decoder.skips) for decoder in (LITE, LITE_LARGE)}.get(tuple(channels), "plain")
 
 
 def random_model(channels: Sequence[int], decoder: str, device: torch.device, dtype: torch.dtype) -> StyleTransfer:
