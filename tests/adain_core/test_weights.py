@@ -7,9 +7,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from adain_core.decoder import Decoder
-from adain_core.encoder import Encoder
+from adain_core.encoder import VGG19_WIDTHS, Encoder
 from adain_core.skips import Skips
 from adain_core.weights import (
+    EMBEDDED,
+    VGG19_NORMALISED,
     Weights,
     WeightsError,
     embedded_models,
@@ -225,3 +227,10 @@ def test_the_study_has_a_small_decoder_for_each_kind_of_skips_in_one_space():
     for name, model in models.items():
         assert f"study-{model.decoder.skips}" == name
         assert sum(p.numel() for p in model.decoder.parameters()) * 2 < 1e6
+
+
+@pytest.mark.parametrize("kind", ["plain", "concat-content", "concat-content-adain"])
+def test_vgg19_has_a_decoder_at_its_own_width(kind):
+    weights = load_weights(EMBEDDED / f"vgg19-{kind}.safetensors")
+    assert (weights.space, weights.encoder, str(weights.decoder.skips)) == (VGG19_NORMALISED, None, kind)
+    assert weights.decoder.widths == VGG19_WIDTHS
