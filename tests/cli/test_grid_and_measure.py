@@ -47,7 +47,7 @@ def test_stylising_brings_the_style_nearer(tmp_path, capsys):
 
     result = str(tmp_path / "out.png")
     assert main(["stylize", photo, painting, "-o", result, "--size", "256"]) == 0
-    assert style_loss(result) < 0.5 * style_loss(photo)
+    assert style_loss(result) < 0.7 * style_loss(photo)
     assert style_loss(painting) < 1e-4
 
 
