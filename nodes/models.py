@@ -138,10 +138,10 @@ class AdaINModelLoader(io.ComfyNode):
                 io.Combo.Input(
                     "model",
                     options=[*names, *hub_names()],
-                    tooltip="An embedded model (works offline, but those named vgg19 are decoders whose encoder comes from"
-                    " the Hub), a .safetensors file in ComfyUI's models/adain folder, or an encoder that is downloaded"
-                    " from the named repository of the Hub when it is first used. A file with a decoder alone finds its"
-                    " encoder beside it or on the Hub. Press R after adding files.",
+                    tooltip="An embedded model (works offline, but those named vgg19 are decoders whose encoder comes"
+                    " from the Hub), a .safetensors file in ComfyUI's models/adain folder, or an encoder that is"
+                    " downloaded from the named repository of the Hub when it is first used. A file with a decoder alone finds"
+                    " its encoder beside it or on the Hub. Press R after adding files.",
                 ),
                 io.Combo.Input(
                     "decoder",
