@@ -139,9 +139,9 @@ class AdaINModelLoader(io.ComfyNode):
                     "model",
                     options=[*names, *hub_names()],
                     tooltip="An embedded model (works offline, but those named vgg19 are decoders whose encoder comes"
-                    " from the Hub), a .safetensors file in ComfyUI's models/adain folder, or an encoder that is"
-                    " downloaded from the named repository of the Hub when it is first used. A file with a decoder alone finds"
-                    " its encoder beside it or on the Hub. Press R after adding files.",
+                    " from the Hub), a .safetensors file in ComfyUI's models/adain folder, or an encoder that"
+                    " is downloaded from the named repository of the Hub when it is first used. A file with a"
+                    " decoder alone finds its encoder beside it or on the Hub. Press R after adding files.",
                 ),
                 io.Combo.Input(
                     "decoder",
