@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from adain_core.encoder import STYLE_TAPS, VGG19_WIDTHS, Conv3x3, Encoder
+from adain_core.encoder import STYLE_TAPS, VGG19_WIDTHS, Conv3x3, Encoder, reflected
 from tests.helpers import TINY_WIDTHS, random_picture
 
 
@@ -71,3 +71,11 @@ def test_borders_of_large_maps_are_reflected_too(height, width, monkeypatch):
     monkeypatch.setattr("adain_core.encoder._LARGE", 0)
     for layout in (torch.contiguous_format, torch.channels_last):
         torch.testing.assert_close(conv(x.contiguous(memory_format=layout)), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_reflected_border_keeps_the_layout(layout):
+    x = torch.randn(2, 3, 2, 9).contiguous(memory_format=layout)
+    padded = reflected(x)
+    assert padded.equal(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+    assert padded.is_contiguous(memory_format=layout)
