@@ -44,7 +44,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--teacher-encoder", type=Path, required=True)
     parser.add_argument("--teacher-decoder", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--widths", type=positive_int, nargs=4, default=(32, 64, 112, 192))
+    encoder = parser.add_mutually_exclusive_group()
+    encoder.add_argument("--widths", type=positive_int, nargs=4, default=(32, 64, 112, 192))
+    encoder.add_argument("--keep-encoder", action="store_true", help="learn a decoder for the teacher's own encoder")
     parser.add_argument("--steps", type=positive_int, default=2000)
     parser.add_argument("--batch", type=positive_int, default=8)
     parser.add_argument("--crop", type=square_side, default=128)
@@ -73,17 +75,20 @@ class Student(nn.Module):
     """The small pair that learns, with the heads from its features to the teacher's.
 
     Args:
-        widths: of encoder and decoder.
+        widths: of encoder and decoder; None for a decoder alone, which reads the teacher's features.
         teacher_widths: of the teacher's encoder.
     """
 
-    def __init__(self, widths: Sequence[int], teacher_widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int] | None, teacher_widths: Sequence[int]) -> None:
         super().__init__()
-        self.encoder, self.decoder = Encoder(widths), Decoder(widths)
-        initialise(self.encoder)
+        self.encoder = Encoder(widths) if widths else None
+        self.decoder = Decoder(widths or teacher_widths)
+        self.heads = nn.ModuleDict()
         initialise(self.decoder)
-        width_pairs = dict(zip(STYLE_TAPS, zip(widths, teacher_widths, strict=True), strict=True))
-        self.heads = nn.ModuleDict({tap: nn.Conv2d(*width_pairs[tap], kernel_size=1) for tap in DISTILLED})
+        if self.encoder:
+            initialise(self.encoder)
+            width_pairs = dict(zip(STYLE_TAPS, zip(self.encoder.widths, teacher_widths, strict=True), strict=True))
+            self.heads.update({tap: nn.Conv2d(*width_pairs[tap], kernel_size=1) for tap in DISTILLED})
         self.to(memory_format=torch.channels_last)
 
     def losses(self, images: Tensor, targets: dict[str, Tensor], picture: Tensor) -> dict[str, Tensor]:
@@ -96,15 +101,15 @@ class Student(nn.Module):
         """
         contents = images.chunk(2)[0]
         with torch.autocast("cpu", torch.bfloat16):
-            features = self.encoder(images, DISTILLED)
+            features = self.encoder(images, DISTILLED) if self.encoder else targets
             inverted = self.decoder(features[DEEPEST_TAP].chunk(2)[0])
             styled = stylise(self.decoder, features[DEEPEST_TAP])
-            predicted = {tap: self.heads[tap](features[tap]) for tap in DISTILLED}
+            predicted = {tap: head(features[tap]) for tap, head in self.heads.items()}
         inversion = (inverted.float() - contents).abs().mean()
         imitation = (styled.float() - picture).abs().mean()
         distances = {
             tap: (predicted[tap].float() - targets[tap].float()).square().mean() / targets[tap].float().var()
-            for tap in DISTILLED
+            for tap in self.heads
         }
         return {"inversion": inversion, "imitation": imitation, **distances}
 
@@ -116,7 +121,7 @@ def distil(args: argparse.Namespace) -> None:
     teacher_encoder = teacher.encoder.to(memory_format=nhwc).compute_in(torch.bfloat16)
     teacher_decoder = teacher.decoder.to(memory_format=nhwc, dtype=torch.bfloat16)
 
-    student = Student(args.widths, teacher_encoder.widths)
+    student = Student(None if args.keep_encoder else args.widths, teacher_encoder.widths)
     optimizer = torch.optim.Adam(student.parameters(), lr=args.lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.steps, pct_start=0.05)
 
@@ -139,7 +144,7 @@ def distil(args: argparse.Namespace) -> None:
             parts = " ".join(f"{name} {value.item():.4f}" for name, value in losses.items())
             print(f"step {step} {parts} {(time.monotonic() - start) / step:.2f} s/step", flush=True)
         if step % 200 == 0 or step == args.steps:
-            space = space_of(args.out.stem, student.encoder)
+            space = space_of(args.out.stem, student.encoder) if student.encoder else teacher.space
             save_weights(Weights(space, student.encoder, student.decoder), args.out)
 
 

@@ -1,4 +1,4 @@
-"""The warm start of a small encoder and decoder."""
+"""The warm start of a small encoder and decoder, or of a decoder alone."""
 
 from __future__ import annotations
 
@@ -8,27 +8,44 @@ from pathlib import Path
 import pytest
 
 from adain_core.pipeline import StyleTransfer
+from adain_core.weights import load_weights
 from tests.helpers import random_picture
 from training import distil, fit
 
 
-def test_a_small_pair_learns_from_a_teacher(
-    data: Path, tmp_path: Path, fit_arguments: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def teacher(data: Path, tmp_path: Path, fit_arguments: Callable[..., list[str]]) -> Path:
     assert fit.main(fit_arguments(tmp_path / "teacher", "steps=1")) == 0
-    teacher = str(tmp_path / "teacher" / "teacher.safetensors")
-    folders = [
-        "--content",
-        str(data / "content"),
-        "--style",
-        str(data / "style"),
-        "--out",
-        str(tmp_path / "out.safetensors"),
-    ]
-    sizes = ["--widths", "4", "4", "8", "8", "--steps", "4", "--batch", "2", "--crop", "32", "--workers", "0"]
-    assert distil.main([*folders, "--teacher-encoder", teacher, "--teacher-decoder", teacher, *sizes]) == 0
+    return tmp_path / "teacher" / "teacher.safetensors"
+
+
+@pytest.fixture
+def arguments(data: Path, tmp_path: Path, teacher: Path) -> list[str]:
+    """Arguments of a run of a few small steps, but for the encoder."""
+    folders = ["--content", str(data / "content"), "--style", str(data / "style")]
+    sizes = ["--steps", "4", "--batch", "2", "--crop", "32", "--workers", "0"]
+    return [*folders, *sizes, "--out", str(tmp_path / "out.safetensors"), "--teacher-decoder", str(teacher)]
+
+
+def test_a_small_pair_learns_from_a_teacher(
+    arguments: list[str], teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments += ["--widths", "4", "4", "8", "8"]
+    assert distil.main([*arguments, "--teacher-encoder", str(teacher)]) == 0
     model = StyleTransfer.from_pretrained(tmp_path / "out.safetensors", device="cpu")
     assert model.encoder.widths == (4, 4, 8, 8)
     assert model(random_picture(32, 32), random_picture(32, 32, seed=1)).isfinite().all()
-    assert distil.main([*folders, "--teacher-encoder", "no.safetensors", "--teacher-decoder", teacher, *sizes]) == 2
+    assert distil.main([*arguments, "--teacher-encoder", "no.safetensors"]) == 2
     assert "no.safetensors" in capsys.readouterr().err
+
+
+def test_a_decoder_alone_learns_for_the_teachers_encoder(
+    arguments: list[str], teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert distil.main([*arguments, "--teacher-encoder", str(teacher), "--keep-encoder"]) == 0
+    assert "relu4_1" not in capsys.readouterr().out
+    learned = load_weights(tmp_path / "out.safetensors")
+    assert learned.encoder is None
+    assert learned.space == load_weights(teacher).space
+    model = StyleTransfer.from_pretrained(teacher, tmp_path / "out.safetensors", device="cpu")
+    assert model(random_picture(32, 32), random_picture(32, 32, seed=1)).isfinite().all()
