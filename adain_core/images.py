@@ -66,7 +66,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
         raise ImageError(f"{path} has too many pixels to be safe: {error}") from error
     except ImageError:
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # damaged tags fail in many ways: struct.error, TypeError, AttributeError
         reason = "it is empty" if path.stat().st_size == 0 else "it is damaged or not an image"
         raise ImageError(f"{path} cannot be read as an image: {reason} ({error}).") from error
 

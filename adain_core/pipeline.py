@@ -18,7 +18,7 @@ from .color import ColorMethod, match_color, preserve_color
 from .decoder import Decoder
 from .detail import restore_detail, shrink
 from .device import resolve_device, resolve_dtype
-from .encoder import DEEPEST_TAP, Encoder
+from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from .features import Features
 from .images import Picture, checked_image, checked_result, from_pil, to_pil
 from .low_memory import stylize_by_thumbnail
@@ -201,10 +201,13 @@ class StyleTransfer(StyleAnalyzer):
                 none.
             tile: as for :meth:`__call__`.
         """
-        weight = None if mask is None else filled_mask(self._padded_mask(mask, features.image))
+        mask = None if mask is None else self._padded_mask(mask, features.image)
+        weight = None if mask is None else filled_mask(mask)
         deepest = StyleStats.measure({DEEPEST_TAP: features.content}, self.space, weight)
         if not self.skips.adain:
             return deepest
+        # Under the mask that decoding lays over shallow maps.
+        weight = None if mask is None else filled_mask(soft_mask(mask, grid_of(features.image.shape[-2:])))
         (shallow,) = self._shallow(features, tile).measure([weight])
         return replace(shallow, mean=shallow.mean | deepest.mean, std=shallow.std | deepest.std)
 
@@ -236,8 +239,7 @@ class StyleTransfer(StyleAnalyzer):
                 raise ValueError(
                     f"{what} of the space {space}, but this model's is {self.space}; use one model for all."
                 )
-        if style.mean[DEEPEST_TAP].shape[1] != features.content.shape[1]:
-            raise ValueError("The style is damaged: it has not as many channels as its space; measure it again.")
+        self._check_layers(style)
         if not (math.isfinite(alpha) and 0 <= alpha <= 1):
             raise ValueError(f"alpha is {alpha}; expected a number from 0 (content) to 1 (style).")
         if transform not in TRANSFORMS:
@@ -283,12 +285,24 @@ class StyleTransfer(StyleAnalyzer):
             if skips.adain and not outer.covers(grid):  # memory may have run out for a tile that did
                 blends = shallow.measured(blends)
             maps = shallow.joined(blends, outer) if skips.taps else {}
-            pixels = self.decoder(features.current[outer.at(CELL)], maps)[part.within(outer, 1)]
+            cells = features.current[outer.at(CELL)].to(self.encoder.dtype)
+            pixels = self.decoder(cells, maps)[part.within(outer, 1)]
             target = pictures[part.at(1)]
             target.copy_(pixels[:, :, : target.shape[-2], : target.shape[-1]].float().clamp(0, 1))
 
         for_each_tile(shallow.tiles, decode_tile, lambda share: progress(start + (1 - start) * share))
         return checked_result(pictures)
+
+    def _check_layers(self, style: StyleStats) -> None:
+        needed = (*(self.skips.taps if self.skips.adain else ()), DEEPEST_TAP)
+        if missing := [tap for tap in needed if tap not in style.mean]:
+            raise ValueError(
+                f"The style lacks {', '.join(missing)}, where the decoder '{self.skips}' needs its statistics; measure"
+                " it again from its picture, or use a decoder without AdaIN on its skips."
+            )
+        widths = dict(zip(STYLE_TAPS, self.encoder.widths, strict=False))
+        if any(style.mean[tap].shape[1] != widths[tap] for tap in needed):
+            raise ValueError("The style is damaged: it has not as many channels as its space; measure it again.")
 
     def _shallow(self, features: Features, tile: TileSize) -> ShallowMaps:
         return ShallowMaps(self._tiled, self.skips, features, self.tiles(features.image, tile))

@@ -67,7 +67,8 @@ class ShallowMaps:
         styles = [part.style.image for part in parts if self.skips.need_style_image and part.style.image is not None]
         style_maps = [self.encoder.stretched_tile(image, tile, grid, taps, SKIP_HALO) for image in styles]
         if self.features.shallow:
-            content = {tap: self.features.shallow[tap][tile.at(STRIDES[tap])] for tap in taps}
+            dtype = self.encoder.encoder.dtype
+            content = {tap: self.features.shallow[tap][tile.at(STRIDES[tap])].to(dtype) for tap in taps}
         else:
             content = self.encoder.tile(images, tile, taps, SKIP_HALO)
         return {tap: self.skips.maps(tap, content[tap], parts, [maps[tap] for maps in style_maps]) for tap in taps}

@@ -272,11 +272,10 @@ class RunningStats:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._sums: dict[str, _Moments] = {}
+        self._sums: dict[str, Moments] = {}
 
-    def add(self, pictures: slice, maps: Mapping[str, Tensor], weight: Tensor | None = None) -> None:
-        """Add a tile's maps [b, C, h, w], counting each cell by a soft mask [b or 1, 1, H, W] of any size."""
-        moments = {tap: _moments(x, weight) for tap, x in maps.items()}
+    def add(self, pictures: slice, moments: Mapping[str, Moments]) -> None:
+        """Add what :func:`moments_of` makes of some pictures' tile."""
         for tap, new in moments.items():
             if tap not in self._sums:
                 total, mean, squares = (torch.zeros(self._count, *x.shape[1:], device=x.device) for x in new)
@@ -293,11 +292,16 @@ class RunningStats:
         return StyleStats(mean, std, space, image)
 
 
-_Moments = tuple[Tensor, Tensor, Tensor]
+Moments = tuple[Tensor, Tensor, Tensor]
 """Total weight [b, 1, 1, 1], mean and weighted sum of squared deviations [b, C, 1, 1]."""
 
 
-def _moments(x: Tensor, weight: Tensor | None) -> _Moments:
+def moments_of(maps: Mapping[str, Tensor], weight: Tensor | None = None) -> dict[str, Moments]:
+    """Moments of maps [b, C, h, w], each cell counted by a soft mask [b or 1, 1, H, W] of any size."""
+    return {tap: _moments(x, weight) for tap, x in maps.items()}
+
+
+def _moments(x: Tensor, weight: Tensor | None) -> Moments:
     if weight is None:
         var, mean = variance_and_mean(x)
         total = torch.full((len(x), 1, 1, 1), float(x.shape[2] * x.shape[3]), device=x.device)
@@ -309,7 +313,7 @@ def _moments(x: Tensor, weight: Tensor | None) -> _Moments:
     return total, mean, ((x - mean).square() * weight).sum(dim=(2, 3), keepdim=True)
 
 
-def _merge(a: _Moments, b: _Moments) -> _Moments:
+def _merge(a: Moments, b: Moments) -> Moments:
     (total_a, mean_a, squares_a), (total_b, mean_b, squares_b) = a, b
     total = total_a + total_b
     share = total_b / _positive(total)

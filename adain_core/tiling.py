@@ -20,7 +20,7 @@ from torch import Tensor
 from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from .memory import available_memory
 from .progress import Progress, ignore_progress
-from .stats import RunningStats
+from .stats import RunningStats, moments_of
 
 TileSize = int | Literal["auto", "off"]
 """The side of a tile in pixels; ``auto`` fits it to the memory, ``off`` takes each picture as a whole."""
@@ -272,8 +272,11 @@ class TiledEncoder:
 
         def measure(tile: Tile) -> None:
             maps = self.tile(images, tile, taps)
-            for stats, weight in zip(measured, weights, strict=True):
-                stats.add(tile.pictures, maps, None if weight is None else crop_mask(weight, tile))
+            parts = [None if weight is None else crop_mask(weight, tile) for weight in weights]
+            # All of them before any is added: a tile that runs out of memory comes again in parts.
+            moments = [moments_of(maps, part) for part in parts]
+            for stats, new in zip(measured, moments, strict=True):
+                stats.add(tile.pictures, new)
 
         for_each_tile(tiles, measure, progress)
         return measured

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -35,11 +36,10 @@ class VideoError(ValueError):
 
 @dataclass(frozen=True)
 class FilmInfo:
-    """What a film's file says of itself: frames per second, seconds, and whether it has sound."""
+    """What a film's file says of itself: frames per second, and seconds."""
 
     rate: Fraction
     duration: float
-    has_audio: bool
 
 
 def film_info(path: Path) -> FilmInfo:
@@ -53,7 +53,7 @@ def film_info(path: Path) -> FilmInfo:
         length = Fraction(film.duration or 0, 1_000_000)
         if video.duration and video.time_base:
             length = video.duration * video.time_base
-        return FilmInfo(_rate(video), float(length), bool(film.streams.audio))
+        return FilmInfo(_rate(video), float(length))
 
 
 def count_frames(path: Path) -> int:
@@ -67,6 +67,28 @@ def count_frames(path: Path) -> int:
             return sum(packet.size > 0 and not packet.is_discard for packet in film.demux(video=0))
         except _errors() as error:
             raise VideoError(f"{path} cannot be read to its end: {error}.") from error
+
+
+def check_sound(source: Path, target: Path) -> None:
+    """Refuse a target that cannot hold a film's sound as it is.
+
+    Raises:
+        VideoError: with the sound's codec; or the film cannot be read.
+    """
+    errors = (ValueError, *_errors())
+    with _open(source) as film:
+        for sound in film.streams.audio:
+            probe = io.BytesIO()
+            probe.name = target.name  # the format follows from the suffix
+            try:
+                with _create(probe) as result:
+                    result.add_stream_from_template(sound)
+                    result.start_encoding()
+            except errors as error:
+                raise VideoError(
+                    f"The sound of {source} is {sound.codec_context.name}, which {target.suffix} cannot hold as it is;"
+                    " write another kind of film (.mkv holds most), or convert the sound to AAC first."
+                ) from error
 
 
 def read_frames(path: Path, start: float = 0.0) -> Iterator[Tensor]:
@@ -97,14 +119,17 @@ def convert_film(
     Args:
         source: any film that FFmpeg reads.
         target: .mp4, .mov, .m4v or .mkv; appears when all is done. When ``change`` or ``progress`` raises
-            KeyboardInterrupt it appears too, with the frames so far.
+            KeyboardInterrupt it appears too, with the frames so far, if there are any.
         change: from frames to results.
-        span: only the frames from the first to before the second time, in seconds, without the sound.
+        span: only the frames from the first to before the second time, in seconds, without the sound; where there are
+            none, nothing is written.
         progress: called with the share that is done.
 
     Raises:
         VideoError: a film cannot be read or written, or PyAV is not installed.
     """
+    if span is None:
+        check_sound(source, target)
     part = target.with_name(f".{target.stem}.part{target.suffix}")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -112,9 +137,13 @@ def convert_film(
             with _open(source) as film, _create(part) as result:
                 _Conversion(film, result, span, progress).run(change)
         except KeyboardInterrupt:
-            os.replace(part, target)
+            if part.exists():
+                os.replace(part, target)
             raise
-        os.replace(part, target)
+        if part.exists():
+            os.replace(part, target)
+        elif span is None:
+            raise VideoError(f"{source} has no frames.")
     except _errors() as error:
         raise VideoError(f"{source} could not be made into {target}: {error}.") from error
     finally:
@@ -278,10 +307,10 @@ def _open(path: Path) -> av.container.InputContainer:
     return film
 
 
-def _create(path: Path) -> av.container.OutputContainer:
+def _create(target: Path | io.BytesIO) -> av.container.OutputContainer:
     import av
 
-    return av.open(str(path), "w")
+    return av.open(target, "w")
 
 
 def _errors() -> tuple[type[Exception], ...]:

@@ -17,6 +17,7 @@ from ..stats import StyleStats, mix
 from ..temporal import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
 from ..transfer import DETAILS
 from ..video import (
+    check_sound,
     VIDEO_SUFFIXES,
     FrameFunction,
     VideoError,
@@ -102,12 +103,15 @@ def run(args: argparse.Namespace) -> int:
     span = own_span(film.duration)
     change = stylizer(args, span[0] if span else 0.0, film.rate)
     part = part_of(args.out, rank()) if span else args.out
+    if span:
+        check_sound(args.content, args.out)
+        part.unlink(missing_ok=True)
     with progress_bar("video") as progress:
         convert_film(args.content, part, change, span, progress)
     wait_for_all()
     if rank() == 0:
         if span:
-            parts = [part_of(args.out, i) for i in range(world_size())]
+            parts = [part for i in range(world_size()) if (part := part_of(args.out, i)).exists()]
             join_films(parts, args.content, args.out)
             for path in parts:
                 path.unlink()

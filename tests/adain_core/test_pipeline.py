@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -167,6 +168,25 @@ def test_a_style_skip_needs_a_style_picture():
     styles = [model.compute_style_stats(random_picture(16, 16, seed=s)) for s in (1, 2)]
     with pytest.raises(ValueError, match="needs the style's picture"):
         model(random_picture(16, 16), mix(styles))
+
+
+def test_adain_on_skips_needs_the_shallow_statistics():
+    model, picture = tiny_model("concat-content-adain"), random_picture(16, 16)
+    deep = model.compute_style_stats(picture)
+    deep = replace(deep, mean={"relu4_1": deep.mean["relu4_1"]}, std={"relu4_1": deep.std["relu4_1"]})
+    with pytest.raises(ValueError, match="lacks relu1_1, relu2_1, relu3_1"):
+        model(picture, deep)
+    tiny_model("plain")(picture, deep)
+
+
+@pytest.mark.parametrize("dtypes", [("float32", "bfloat16"), ("bfloat16", "float32")])
+@pytest.mark.parametrize("tile", ["off", 24])
+def test_features_of_one_precision_decode_in_another(examples, dtypes, tile):
+    first, second = (StyleTransfer.from_pretrained("lite", device="cpu", dtype=dtype) for dtype in dtypes)
+    content = scale_short_side(read_picture(examples / "photo_coffee.jpg").rgb, 64)
+    features = first.encode(content, "off", keep_shallow=True)
+    features = first.blend(features, first.compute_style_stats(random_picture(40, 40)))
+    torch.testing.assert_close(second.decode(features, tile), first.decode(features, tile), rtol=0, atol=0.1)
 
 
 def test_progress_reaches_the_end_and_an_exception_in_it_stops_the_work(model):

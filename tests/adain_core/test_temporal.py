@@ -61,11 +61,15 @@ def test_arguments_out_of_range_are_refused(options):
 
 
 @pytest.mark.parametrize("skips", ["plain", "concat-content-adain"])
-def test_frames_without_smoothing_are_pictures_one_by_one(skips):
-    model, frames = tiny_model(skips), random_picture(40, 48, batch=3)
-    style = model.compute_style_stats(random_picture(32, 32, seed=1))
-    result = torch.cat(list(stylize_frames(model, frames.split(2), style, smoothing=0)))
-    torch.testing.assert_close(result, model(frames, style))
+@pytest.mark.parametrize("masked", [False, True])
+def test_frames_without_smoothing_are_pictures_one_by_one(skips, masked):
+    model, frames = lively_model(skips), random_picture(40, 48, batch=3)
+    style, mask = model.compute_style_stats(random_picture(32, 32, seed=1)), None
+    if masked:
+        mask = torch.zeros(40, 48)
+        mask[:, 20:23] = 1
+    result = torch.cat(list(stylize_frames(model, frames.split(2), style, smoothing=0, mask=mask)))
+    torch.testing.assert_close(result, model(frames, style, mask=mask), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("skips", ["plain", "concat-content-adain"])

@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adain_core.stats import RunningStats
+from adain_core import tiling
+from adain_core.stats import RunningStats, moments_of
 from adain_core.tiling import Tile, for_each_tile, grid_of, is_out_of_memory, plan_tiles
 from tests.helpers import lively_model, random_picture, tiny_model
 
@@ -47,7 +48,7 @@ def test_merging_is_stable_far_from_zero():
     x = 1000 + torch.randn(1, 2, 64, 64, dtype=torch.float64)
     running = RunningStats(1)
     for part in x.float().split(4, dim=2):
-        running.add(slice(0, 1), {"relu1_1": part})
+        running.add(slice(0, 1), moments_of({"relu1_1": part}))
     expected = (x.var(dim=(2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
     torch.testing.assert_close(running.result("s").std["relu1_1"].double(), expected, rtol=1e-3, atol=0)
 
@@ -78,6 +79,27 @@ def test_without_memory_the_tiles_become_smaller(caplog):
     for_each_tile([Tile(slice(0, 2), slice(0, 20), slice(0, 20))], work)
     assert sum(sizes) == 800 and max(sizes) <= 100
     assert "Memory is short" in caplog.text
+
+
+def test_statistics_of_a_tile_that_did_not_fit_are_counted_once(monkeypatch):
+    model, picture = lively_model("concat-content-adain"), random_picture(80, 96)
+    weights = [None, (random_picture(80, 96, seed=1)[:, :1] > 0.5).float()]
+    tiles = [Tile(slice(0, 1), slice(0, 10), slice(0, 12))]
+    expected = model._tiled.measure(picture, ("relu1_1",), weights, tiles)
+    calls = []
+
+    def hungry(maps, weight=None):
+        calls.append(weight)
+        if len(calls) == 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return moments_of(maps, weight)
+
+    monkeypatch.setattr(tiling, "moments_of", hungry)
+    measured = model._tiled.measure(picture, ("relu1_1",), weights, tiles)
+    assert len(calls) > 4
+    for one, again in zip(measured, expected, strict=True):
+        torch.testing.assert_close(one.result("s").mean["relu1_1"], again.result("s").mean["relu1_1"])
+        torch.testing.assert_close(one.result("s").std["relu1_1"], again.result("s").std["relu1_1"])
 
 
 def test_other_errors_and_hopeless_ones_pass_through():

@@ -98,6 +98,43 @@ def test_an_interrupted_film_plays(film, tmp_path):
     assert len(frames(tmp_path / "out.mp4")) == 10
 
 
+def test_a_film_that_is_interrupted_before_its_first_frame_leaves_what_was_there(film, tmp_path):
+    def stop(pictures):
+        raise KeyboardInterrupt
+
+    (tmp_path / "out.mp4").write_text("an older result")
+    with pytest.raises(KeyboardInterrupt):
+        convert_film(film, tmp_path / "out.mp4", stop)
+    assert (tmp_path / "out.mp4").read_text() == "an older result"
+
+
+def test_a_span_without_frames_writes_nothing(film, tmp_path):
+    convert_film(film, tmp_path / "part.mov", lambda pictures: pictures, (5.0, 6.0))
+    assert not (tmp_path / "part.mov").exists()
+
+
+@pytest.mark.parametrize(
+    ("codec", "held_by", "suffix"),
+    [("libopus", ".mkv", ".mov"), ("flac", ".mkv", ".m4v"), ("pcm_s16le", ".mov", ".m4v")],
+)
+def test_sound_that_does_not_fit_is_named_before_the_work(tmp_path, codec, held_by, suffix):
+    film = tmp_path / f"film{held_by}"
+    with av.open(str(film), "w") as container:
+        video, audio = container.add_stream("libx264", rate=25), container.add_stream(codec, rate=48000)
+        video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
+        container.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), format="s16", layout="mono")
+        frame.sample_rate, frame.pts = 48000, 0
+        for stream, last in ((audio, frame), (audio, None), (video, None)):
+            container.mux(stream.encode(last))
+
+    def never(pictures):
+        raise AssertionError("the work began")
+
+    with pytest.raises(VideoError, match=rf"sound of .*{held_by} is .*, which {suffix} cannot hold"):
+        convert_film(film, tmp_path / f"out{suffix}", never)
+
+
 def test_a_failed_film_leaves_nothing(film, tmp_path):
     def fail(pictures):
         for picture in pictures:
