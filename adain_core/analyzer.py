@@ -36,6 +36,9 @@ class StyleAnalyzer:
         device: where to compute.
         dtype: of the convolutions; statistics are always in float32.
         tile_memory: what tiles may use in bytes; a quarter of the free memory and at most 1.5 GB if not given.
+
+    Raises:
+        ValueError: tile_memory is not above 0.
     """
 
     # What the decoder takes besides the features.
@@ -49,6 +52,8 @@ class StyleAnalyzer:
         dtype: torch.dtype = torch.float32,
         tile_memory: float | None = None,
     ) -> None:
+        if tile_memory is not None and not tile_memory > 0:
+            raise ValueError(f"tile_memory is {tile_memory}; expected a number of bytes above 0, or None.")
         self.encoder = encoder.to(device, memory_format=torch.channels_last).compute_in(dtype)  # type: ignore[call-overload]  # not in torch's stubs
         self.space = space
         self.device = device

@@ -50,7 +50,9 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
 def _is_faster_in_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu" or not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()):
+    # torch.cpu names what it looks for differently from version to version.
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    if device.type != "cpu" or not any(getattr(torch.cpu, name, bool)() for name in names):
         return False
     # To have the instructions says nothing: some CPUs take twice float32's time with them, others half. A single thread
     # never waits for another, which keeps the times true on a busy machine.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from . import lbfgs
 from .encoder import Encoder
 from .gram import PRESETS, Losses, Objective, Settings, Style
-from .images import resize
+from .images import checked_image, resize
 from .memory import available_memory
 
 __all__ = [
@@ -111,7 +112,7 @@ def stylize(
     KB.
 
     Args:
-        encoder: any; is not changed.
+        encoder: any; is not changed. Its hooks are called, so that they can stop the work between two layers.
         content: [1, 3, H, W] in 0..1.
         styles: one or more.
         settings: by default Gatys' own.
@@ -287,10 +288,9 @@ def _own(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def _own_copy(encoder: Encoder, settings: Settings) -> Encoder:
-    """The encoder in float32, with the pooling that is asked for, differentiable whatever mode it was made in."""
-    with torch.device("meta"):
-        copy = Encoder(encoder.widths)
-    copy.load_state_dict({key: x.float().clone() for key, x in encoder.state_dict().items()}, assign=True)
+    """The encoder with its hooks in float32, with the pooling that is asked for, differentiable whatever mode it was
+    made in."""
+    copy = deepcopy(encoder).float().compute_in(torch.float32)
     copy.pool = _POOLING[settings.pooling]
     return copy.eval().requires_grad_(False)
 
@@ -320,22 +320,43 @@ def _check(encoder: Encoder, styles: Sequence[Style], size: tuple[int, int], set
         raise ValueError(f"The weights of the styles are {weights}; expected finite numbers from 0 on, not all 0.")
     if min(size) < 1:
         raise ValueError(f"The size {size} is empty; expected a height and a width from 1 on.")
-    _check_memory(encoder, size, settings)
+    _check_memory(encoder, styles, size, settings)
 
 
 def _check_picture(name: str, picture: Tensor) -> None:
     if picture.ndim != 4 or picture.shape[:2] != (1, 3) or 0 in picture.shape:
         raise ValueError(f"{name} has the shape {list(picture.shape)}; expected one picture [1, 3, H, W], not empty.")
+    checked_image(picture)
 
 
-def _check_memory(encoder: Encoder, size: tuple[int, int], settings: Settings) -> None:
-    needed = estimate_memory(encoder, size, settings)
+def _check_memory(encoder: Encoder, styles: Sequence[Style], size: tuple[int, int], settings: Settings) -> None:
     available = available_memory(next(encoder.parameters()).device)
-    if available is not None and needed > available:
-        fixed = estimate_memory(encoder, (0, 0), settings)
-        share = max(0, available - fixed) / (needed - fixed)
-        height, width = (math.floor(side * math.sqrt(share)) for side in size)
-        raise ValueError(
-            f"A picture of {size[1]}x{size[0]} would need about {needed / 2**30:.1f} GiB of memory, but"
-            f" {available / 2**30:.1f} GiB are free; use at most {width}x{height}."
-        )
+    if available is None:
+        return
+    fixed = estimate_memory(encoder, (0, 0), settings)
+    style = max((style.image.shape[-2:] for style in styles), key=math.prod)
+    requests = (
+        ("picture", size, estimate_memory(encoder, size, settings)),
+        ("style", style, fixed + _style_memory(encoder, style, settings)),
+    )
+    for what, asked, needed in requests:
+        if needed > available:
+            share = max(0, available - fixed) / (needed - fixed)
+            height, width = (math.floor(side * math.sqrt(share)) for side in asked)
+            raise ValueError(
+                f"A {what} of {asked[1]}x{asked[0]} would need about {needed / 2**30:.1f} GiB of memory, but"
+                f" {available / 2**30:.1f} GiB are free; use at most {width}x{height}."
+            )
+
+
+def _style_memory(encoder: Encoder, size: Sequence[int], settings: Settings) -> int:
+    """About how many bytes it takes to encode a style of (h, w), as measured on CPUs, where a convolution holds its
+    input and output twice. Layers after a ReLU are in place and the next one's input."""
+    kept = channels = 3.0
+    floats = 0.0
+    for block, (names, width) in enumerate(zip(encoder.blocks, encoder.widths, strict=True)):
+        for name in names:
+            floats = max(floats, kept + 2 * (channels + width) / 4**block)
+            kept += width / 4**block if name in settings.style_taps else 0
+            channels = width
+    return int(4 * size[0] * size[1] * floats)

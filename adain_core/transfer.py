@@ -172,6 +172,11 @@ class Blend:
         """How much of the style each cell of a grid receives: alpha, times the mask where there is one."""
         return self.alpha if self.mask is None else self.alpha * resize_mask(self.mask, size)
 
+    def to(self, device: torch.device | str) -> Blend:
+        """The same blend on another device."""
+        mask = None if self.mask is None else self.mask.to(device)
+        return replace(self, style=self.style.to(device), mask=mask, content=self.content and self.content.to(device))
+
     def part(self, pictures: slice) -> Blend:
         """The blend for some pictures of the batch."""
         style = self.style if self.style.count == 1 else self.style.part(pictures)

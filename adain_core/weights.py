@@ -11,7 +11,6 @@ a summary of the training. Encoders and decoders fit together if and only if the
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -229,11 +228,6 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], dtype: torch.dt
 def embedded_models() -> list[str]:
     """Names of the weights files that the package brings along."""
     return _names(EMBEDDED)
-
-
-def training_summary(info: Mapping[str, str]) -> dict[str, object]:
-    """What a weights file says of its training; empty if it says nothing."""
-    return json.loads(info.get("training", "{}"))
 
 
 def load_encoder(model: str | os.PathLike[str] = "lite", progress: Progress = ignore_progress) -> tuple[Encoder, str]:

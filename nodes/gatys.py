@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -64,8 +65,23 @@ def _outputs() -> list[io.Output]:
     ]
 
 
-def _styles(style: Tensor) -> list[gatys.Style]:
-    return [gatys.Style(picture) for picture in from_image(style, "style")[0].split(1)]
+def _styles(style: Tensor, short_side: int = 0) -> list[gatys.Style]:
+    return [gatys.Style(picture) for picture in from_image_at(style, "style", short_side)[0].split(1)]
+
+
+def _starts(start: Tensor, count: int) -> Sequence[Tensor]:
+    """A picture to start from for each of ``count`` contents.
+
+    Raises:
+        ValueError: the number of pictures fits neither one nor all of the contents.
+    """
+    pictures = from_image(start, "start")[0]
+    if len(pictures) not in (1, count):
+        raise ValueError(
+            f"'start' is a batch of {len(pictures)}, but 'content' of {count}; connect one picture or one for each"
+            " content."
+        )
+    return pictures.expand(count, -1, -1, -1).split(1)
 
 
 def _settings(preset: str, iterations: int, optimizer: str, seed: int) -> gatys.Settings:
@@ -142,7 +158,21 @@ class AdaINGatys(io.ComfyNode):
                     tooltip="Where to start: the content, or noise. A picture at 'start' takes precedence.",
                 ),
                 *_shared_inputs(),
-                io.Image.Input("start", optional=True, tooltip="A picture to start from, such as AdaIN's result."),
+                io.Image.Input(
+                    "start",
+                    optional=True,
+                    tooltip="A picture to start from, such as AdaIN's result: one for all contents, or one for each.",
+                ),
+                io.Int.Input(
+                    "style_size",
+                    optional=True,
+                    default=0,
+                    min=0,
+                    max=4096,
+                    step=8,
+                    tooltip="Short side in pixels at which the style is measured; 0 is that of 'size', and the style's"
+                    " own where that is 0 too.",
+                ),
             ],
             outputs=_outputs(),
         )
@@ -167,16 +197,17 @@ class AdaINGatys(io.ComfyNode):
         optimizer: str,
         seed: int,
         start: Tensor | None = None,
+        style_size: int = 0,
     ) -> io.NodeOutput:
         contents, alpha = from_image_at(content, "content", size)
-        styles = _styles(style)
+        styles = _styles(style, style_size or size)
         settings = _settings(preset, iterations, optimizer, seed)
         settings = replace(settings, style_weight=style_weight * settings.style_weight)
-        first = init if start is None else from_image(start, "start")[0][:1]
+        starts = [init] * len(contents) if start is None else _starts(start, len(contents))
         encoder = model.load_encoder()
         watch = _Watch(len(contents), iterations)
         results = []
-        for picture in contents.split(1):
+        for picture, first in zip(contents.split(1), starts, strict=True):
             results.append(gatys.stylize(encoder, picture, styles, settings, first, watch))
             watch.finish(iterations)
         images = torch.cat([result.picture for result in results])

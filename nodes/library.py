@@ -104,8 +104,8 @@ class AdaINLoadStyle(io.ComfyNode):
             return str(error)
 
     @classmethod
-    def fingerprint_inputs(cls, style: str) -> str:
-        return file_digest(style_path(style))
+    def fingerprint_inputs(cls, style: str | None = None) -> str:
+        return "" if style is None else file_digest(style_path(style))
 
     @classmethod
     def execute(cls, style: str) -> io.NodeOutput:

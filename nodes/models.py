@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..adain_core.device import DTYPES, resolve_dtype
-from ..adain_core.hub import HubError, HubFile, download
+from ..adain_core.hub import HubError, HubFile, download, hash_of
 from ..adain_core.presets import PRESETS
 from ..adain_core.progress import Progress
 from ..adain_core.weights import EMBEDDED, embedded_models, fetch_preset, load_model, load_weights
@@ -82,7 +81,7 @@ def file_digest(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _digest(path: Path, modified: int, size: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hash_of(path)
 
 
 def _load(name: str, files: list[Path], dtype: torch.dtype, progress: Progress) -> Model:
@@ -184,10 +183,15 @@ class AdaINModelLoader(io.ComfyNode):
         return check_choices(cls, precision=precision)
 
     @classmethod
-    def fingerprint_inputs(cls, model: str, decoder: str, hub_address: str | None = None, **_: object) -> list[str]:
+    def fingerprint_inputs(
+        cls, model: str | None = None, decoder: str | None = None, hub_address: str | None = None, **_: object
+    ) -> list[str]:
         # Asking the Hub has no place here: what it has under one name counts as the same until ComfyUI starts anew.
-        chosen = (hub_address or "").strip() or hub_preset(model) or file_digest(model_path(model, "model"))
-        return [chosen] if decoder == OWN_DECODER else [chosen, file_digest(model_path(decoder, "decoder"))]
+        # None is something connected, for which ComfyUI itself knows whether it changed.
+        source = (hub_address or "").strip() or (model and hub_preset(model))
+        names = {"model": None if source else model, "decoder": None if decoder == OWN_DECODER else decoder}
+        digests = [file_digest(model_path(name, what)) for what, name in names.items() if name is not None]
+        return [source, *digests] if source else digests
 
     @classmethod
     def execute(cls, model: str, decoder: str, precision: str, hub_address: str = "") -> io.NodeOutput:

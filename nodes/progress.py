@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy.utils import ProgressBar
-from torch import nn
+from torch import Tensor, nn
 
-from ..adain_core.encoder import Conv3x3
+from ..adain_core.encoder import Conv3x3, Encoder
 from ..adain_core.progress import Progress
 
 _STEPS = 1000
@@ -29,8 +29,15 @@ def section(progress: Progress, start: float, end: float) -> Progress:
 
 
 def interrupt_between_layers(networks: nn.Module) -> None:
-    """Let the stop button end a pass through the networks at any convolution: one pass over a large picture takes
-    seconds on a CPU."""
+    """Let the stop button end a pass through the networks, or one back for a gradient, at any convolution: one pass
+    over a large picture takes seconds on a CPU."""
+
+    def check(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        throw_exception_if_processing_interrupted()
+        if inputs[0].requires_grad:
+            inputs[0].register_hook(lambda _: throw_exception_if_processing_interrupted())
+
     for module in networks.modules():
-        if isinstance(module, Conv3x3):
-            module.register_forward_pre_hook(lambda *_: throw_exception_if_processing_interrupted())
+        # An encoder calls its first convolution in a way of its own, without hooks.
+        if isinstance(module, (Conv3x3, Encoder)):
+            module.register_forward_pre_hook(check)

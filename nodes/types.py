@@ -104,11 +104,12 @@ class Content:
     model: Model
 
     def to(self, device: torch.device) -> Content:
-        """The same content with its feature maps on another device."""
+        """The same content with its feature maps, and what was blended into them, on another device."""
         content = self.features.content.to(device)
         untouched = self.features.current is self.features.content
         current = content if untouched else self.features.current.to(device)
-        return replace(self, features=replace(self.features, content=content, current=current))
+        blends = tuple(blend.to(device) for blend in self.features.blends)
+        return replace(self, features=replace(self.features, content=content, current=current, blends=blends))
 
     def repeat(self, count: int) -> Content:
         """A single content as a batch of ``count``, without copying it."""

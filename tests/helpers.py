@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from adain_core.decoder import Decoder
@@ -46,6 +47,16 @@ def random_picture(height: int, width: int, seed: int = 0, batch: int = 1) -> Te
     coarse = torch.rand(batch, 3, 6, 6, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
     return (0.9 * smooth + 0.1 * torch.rand(batch, 3, height, width, generator=generator)).clamp(0, 1)
+
+
+def write_jpeg_with_damaged_tags(path: Path) -> None:
+    """A turned photograph whose maker is said to be a fraction, on which Pillow fails when it turns it upright."""
+    tags = Image.Exif()
+    tags.update({0x0112: 6, 0x010F: "maker", 0x0110: 60 * "m"})
+    Image.new("RGB", (40, 30), "red").save(path, exif=tags)
+    text, fraction = 2, 10
+    kind = b"\x01\x0f\x00%c"
+    path.write_bytes(path.read_bytes().replace(kind % text, kind % fraction))
 
 
 def sequential_vgg(widths=TINY_WIDTHS, blocks=5) -> dict[str, torch.Tensor]:

@@ -76,5 +76,6 @@ class Log:
         checkpoint and the interruption comes again."""
         if self.path.exists():
             lines = self.path.read_text().splitlines(keepends=True)
-            kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",")[0]) <= step]
+            whole = [line for line in lines[1:] if line.endswith("\n") and line.split(",")[0].isdecimal()]
+            kept = [line for line in whole if int(line.split(",")[0]) <= step]
             write_atomically(self.path, "".join([",".join(self.columns), "\n", *kept]).encode())

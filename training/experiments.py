@@ -117,7 +117,10 @@ def train_missing(args: argparse.Namespace) -> None:
         folders = ["--content", args.train_content, "--style", args.train_style, "--out", args.runs / recipe]
         limits = ["--minutes", args.budget / len(missing), "--device", args.device]
         arguments = [*folders, "--recipe", recipe, "--resume", *limits, *changes]
-        if fit.main([str(argument) for argument in arguments]) not in (0, fit.INTERRUPTED):
+        code = fit.main([str(argument) for argument in arguments])
+        if code == fit.INTERRUPTED:
+            raise TrainingError(f"The training of {recipe} was interrupted; the same command goes on with it.")
+        if code not in (0, fit.OUT_OF_TIME):
             raise TrainingError(f"The training of {recipe} failed; its message is above.")
 
 

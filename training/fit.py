@@ -42,6 +42,7 @@ from .processes import Processes
 from .recipe import Recipe, as_dict, load_recipe
 
 INTERRUPTED = 130
+OUT_OF_TIME = 3
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -202,7 +203,9 @@ class Trainer:
                 break
         if self.monitor:
             self.monitor.close()
-        return 0 if self.done == recipe.steps else INTERRUPTED
+        if self.done == recipe.steps:
+            return 0
+        return INTERRUPTED if wishes_to_leave else OUT_OF_TIME
 
     def _loader(self) -> DataLoader:
         first, count = self.done * self.batch, (self.recipe.steps - self.done) * self.batch
@@ -307,7 +310,7 @@ def go_on(recipe: Recipe, args: argparse.Namespace, processes: Processes) -> int
     with noted_signals() as signals:
         trainer = Trainer(recipe, args, processes, checkpoint)
         code = trainer.train(signals)
-    if processes.rank == 0 and code == INTERRUPTED:
+    if processes.rank == 0 and code:
         print(f"Saved at step {trainer.done} of {recipe.steps}; go on with --resume.", file=sys.stderr)
     elif processes.rank == 0:
         print(f"Done: the result is {result}.")

@@ -10,6 +10,7 @@ since they show the training images.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, ModelCardData
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from adain_core.hub import REPOSITORY
-from adain_core.weights import Weights, load_weights, training_summary
+from adain_core.weights import Weights, load_weights
 
 from .command import TrainingError, run_command
 
@@ -53,12 +54,26 @@ def model_card(models: Mapping[str, Weights], license_id: str | None) -> ModelCa
         lines = [f"- kind: {weights.kind}", f"- space: `{weights.space}`"]
         if weights.decoder:
             lines.append(f"- decoder: {weights.decoder.skips}")
-        lines += [f"- {key}: `{value}`" for key, value in training_summary(weights.info).items()]
+        lines += [f"- {key}: `{value}`" for key, value in training_of(name, weights).items()]
         sections.append("\n".join([f"## {name}\n", *lines]))
     use = "Put the .safetensors files into ComfyUI's `models/adain` folder, or name one after `--model`:"
     command = f"```\npython -m adain_core stylize photo.jpg painting.jpg -o out.png --model {next(iter(models))}\n```"
     intro = f"# Arbitrary style transfer by Adaptive Instance Normalization\n\n{use}\n\n{command}"
     return ModelCard("\n\n".join([f"---\n{data.to_yaml()}\n---\n", intro, *sections]) + "\n")
+
+
+def training_of(name: str, weights: Weights) -> dict[str, object]:
+    """What a weights file says of its training; empty if it says nothing.
+
+    Raises:
+        TrainingError: what it says is damaged.
+    """
+    try:
+        return dict(json.loads(weights.info.get("training", "{}")))
+    except (ValueError, TypeError) as error:
+        raise TrainingError(
+            f"What {name} says of its training is damaged ({error}); write it again with training.fit --resume."
+        ) from error
 
 
 def publish(args: argparse.Namespace) -> None:

@@ -57,7 +57,7 @@ def peak_resident_mebibytes() -> float:
 
 def _synchronize(device: torch.device) -> None:
     if device.type != "cpu":
-        torch.accelerator.synchronize(device)
+        getattr(torch, device.type).synchronize()
 
 
 def _resident_bytes(field: str) -> int:

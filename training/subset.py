@@ -49,6 +49,7 @@ def make_subset(args: argparse.Namespace) -> None:
         try:
             place(image, target)
         except OSError as error:
+            shutil.rmtree(args.out)
             advice = "" if args.copy else " Use --copy where hard links are impossible."
             raise TrainingError(f"{target} cannot be made: {error.strerror or error}.{advice}") from error
     print(f"{args.count} of {len(images)} images are in {args.out}.")

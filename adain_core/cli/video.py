@@ -17,10 +17,10 @@ from ..stats import StyleStats, mix
 from ..temporal import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
 from ..transfer import DETAILS
 from ..video import (
-    check_sound,
     VIDEO_SUFFIXES,
     FrameFunction,
     VideoError,
+    check_sound,
     convert_film,
     count_frames,
     film_info,

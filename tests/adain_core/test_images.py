@@ -4,7 +4,7 @@ import torch
 from PIL import Image, TiffImagePlugin
 
 from adain_core.images import ImageError, Picture, read_picture, resize, scale_short_side, write_picture
-from tests.helpers import random_picture
+from tests.helpers import random_picture, write_jpeg_with_damaged_tags
 
 
 def write(path, image, **options):
@@ -17,6 +17,12 @@ def test_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     assert write(tmp_path / "a.jpg", image, exif=exif).rgb.shape == (1, 3, 8, 4)
+
+
+def test_damaged_tags_are_refused_as_damage(tmp_path):
+    write_jpeg_with_damaged_tags(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=r"a\.jpg cannot be read as an image: it is damaged"):
+        read_picture(tmp_path / "a.jpg")
 
 
 def test_a_palette_image_has_its_colours(tmp_path):

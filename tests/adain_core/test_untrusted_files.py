@@ -32,6 +32,8 @@ READERS = {
     "checkpoint.pth": (read_checkpoint, WeightsError),
     "stream.pth": (read_checkpoint, WeightsError),
     "mask.png": (read_picture, ImageError),
+    "turned.jpg": (read_picture, ImageError),
+    "page.tif": (read_picture, ImageError),
 }
 
 
@@ -47,6 +49,11 @@ def good(tmp_path_factory) -> dict[str, bytes]:
     torch.save(state, folder / "checkpoint.pth")
     torch.save(state, folder / "stream.pth", _use_new_zipfile_serialization=False)
     write_picture(Picture(random_picture(9, 12)), folder / "mask.png")
+    tags = Image.Exif()
+    tags.update({0x0112: 6, 0x010F: "maker", 0x8769: {0x9003: "2024:01:01 00:00:00", 0x829A: (1, 60)}})
+    picture = Image.new("RGB", (12, 9), "red")
+    picture.save(folder / "turned.jpg", exif=tags)
+    picture.save(folder / "page.tif", save_all=True, append_images=[picture])
     return {name: (folder / name).read_bytes() for name in READERS}
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 import torch
 
 from adain_core.encoder import Encoder
-from adain_core.weights import Weights, load_weights, save_weights, space_of
+from adain_core.weights import EMBEDDED, Weights, load_weights, save_weights, space_of
 from tests.helpers import TINY_WIDTHS, random_picture
 from training import benchmark, evaluate, experiments, fit, normalize_vgg, subset
 from training.data import centre_square, find_images
@@ -132,6 +135,27 @@ def test_a_subset_is_random_but_repeatable(copy: bool, data: Path, tmp_path: Pat
         assert (tmp_path / "one" / path).read_bytes() == (data / path).read_bytes()
 
 
+def test_a_subset_that_cannot_be_linked_leaves_room_for_copies(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    options = ["--source", str(data), "--out", str(tmp_path / "out"), "--count", "2"]
+    monkeypatch.setattr(os, "link", refuse)
+    assert subset.main(options) == 2
+    assert "Use --copy" in capsys.readouterr().err
+    assert subset.main([*options, "--copy"]) == 0
+
+
+def test_a_model_may_have_a_label_and_an_equals_sign_in_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "lr=1e-3" / "mine.safetensors"
+    path.parent.mkdir()
+    path.write_bytes((EMBEDDED / "study-plain.safetensors").read_bytes())
+    for text, label in ((f"{path}", "mine"), (f"slow={path}", "slow"), ("a=lite", "a"), ("lite", "lite")):
+        assert evaluate.load_model(text, "cpu", "float32")[0] == label
+
+
 def test_a_subset_is_not_larger_than_the_set(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert subset.main(["--source", str(data), "--out", str(tmp_path / "out"), "--count", "10"]) == 2
     assert "expected 1 to 9" in capsys.readouterr().err
@@ -203,6 +227,24 @@ def test_experiments_train_what_is_missing(data: Path, tmp_path: Path) -> None:
     assert set(made) == {f"{recipe}.safetensors" for recipe in experiments.NORMALIZATIONS}
     assert experiments.main(["normalization", *pictures(data), *places, *training, *tiny]) == 0
     assert made == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/*.safetensors")}
+
+
+def test_an_interrupted_training_is_not_followed_by_the_next(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    endless = [part for change in [*small_changes(data), "steps=1000000"] for part in ("--set", change)]
+    training = ["--train", "--train-content", str(data / "content"), "--train-style", str(data / "style")]
+    places = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "figures")]
+    step = fit.Trainer.step
+
+    def interrupted(trainer: fit.Trainer, *crops: object) -> None:
+        step(trainer, *crops)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(fit.Trainer, "step", interrupted)
+    assert experiments.main(["normalization", *pictures(data), *places, *training, *endless]) == 2
+    assert "was interrupted; the same command goes on" in capsys.readouterr().err
+    assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
 def small_changes(data: Path) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.helpers import write_jpeg_with_damaged_tags
 from training.command import TrainingError
 from training.data import Numbers, RandomCrops, centre_square, find_images, open_image
 
@@ -57,11 +58,12 @@ def test_damaged_files_are_skipped_and_counted(data: Path, tmp_path: Path) -> No
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "empty.jpg").touch()
     (tmp_path / "notes.txt").write_text("no image")
+    write_jpeg_with_damaged_tags(tmp_path / "tags.jpg")
     folder = crops(tmp_path)
-    assert len(folder.paths) == 3
-    images = {folder[i][2] for i in range(6)}
+    assert len(folder.paths) == 4
+    images = {folder[i][2] for i in range(8)}
     assert [folder.paths[image].name for image in images] == ["good.png"]
-    assert int(folder.unreadable.sum()) == 2
+    assert int(folder.unreadable.sum()) == 3
 
 
 def test_the_memory_changes_nothing(data: Path) -> None:

@@ -20,7 +20,7 @@ from adain_core.pipeline import StyleTransfer
 from adain_core.stats import StyleStats
 from adain_core.weights import EMBEDDED
 from tests.helpers import ROOT, TINY_WIDTHS, random_picture
-from training.fit import INTERRUPTED, Trainer, main
+from training.fit import INTERRUPTED, OUT_OF_TIME, Trainer, main
 from training.recipe import RECIPES, load_recipe
 
 Arguments = Callable[..., list[str]]
@@ -209,7 +209,7 @@ def test_ctrl_c_saves_and_leaves(
 
 
 def test_a_deadline_saves_and_leaves(tmp_path: Path, fit_arguments: Arguments) -> None:
-    assert main(fit_arguments(tmp_path, "steps=1000000", options=("--minutes", "0"))) == INTERRUPTED
+    assert main(fit_arguments(tmp_path, "steps=1000000", options=("--minutes", "0"))) == OUT_OF_TIME
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 1
 
 
