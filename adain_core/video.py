@@ -75,7 +75,7 @@ def check_sound(source: Path, target: Path) -> None:
     Raises:
         VideoError: with the sound's codec; or the film cannot be read.
     """
-    errors = (ValueError, *_errors())
+    errors: tuple[type[Exception], ...] = (ValueError, *_errors())
     with _open(source) as film:
         for sound in film.streams.audio:
             probe = io.BytesIO()

@@ -13,6 +13,7 @@ from adain_core.gatys import (
     Settings,
     Step,
     Style,
+    _style_memory,
     estimate_memory,
     stylize,
     synthesize_texture,
@@ -124,6 +125,21 @@ def test_an_exception_in_the_callback_ends_it_at_once(encoder, content, style):
     with pytest.raises(InterruptedError, match="enough"):
         stylize(encoder, content, [style], QUICK, on_step=stop)
     assert seen == [1, 2, 3]
+
+
+def test_an_exception_in_a_hook_of_the_encoder_ends_it_at_that_layer(encoder, content, style):
+    seen = []
+
+    def stop(*_: object) -> None:
+        seen.append(1)
+        if len(seen) == 3:
+            raise InterruptedError("enough")
+
+    encoder.get_submodule("conv3_2").register_forward_pre_hook(stop)
+    steps: list[Step] = []
+    with pytest.raises(InterruptedError, match="enough"):
+        stylize(encoder, content, [style], QUICK, on_step=steps.append)
+    assert len(seen) == 3 and not steps
 
 
 def test_it_works_inside_inference_mode_with_weights_made_there(content, style):
@@ -264,6 +280,16 @@ def test_the_size_that_is_offered_instead_would_fit(encoder, style, monkeypatch)
     assert 0.99 * 2**30 < estimate_memory(encoder, (height, width), Settings()) <= 2**30
 
 
+def test_a_style_that_is_too_large_is_refused_with_a_size_that_would_fit(encoder, content, style, monkeypatch):
+    monkeypatch.setattr("adain_core.gatys.available_memory", lambda device: 2**28)
+    styles = [style, Style(torch.zeros(1, 3, 1, 1).expand(-1, -1, 3000, 4000))]
+    with pytest.raises(ValueError, match=r"A style of 4000x3000 would need about .* at most \d+x\d+") as refusal:
+        stylize(encoder, content, styles, QUICK)
+    width, height = map(int, re.search(r"at most (\d+)x(\d+)", str(refusal.value)).groups())
+    fixed = estimate_memory(encoder, (0, 0), Settings())
+    assert 0.99 * 2**28 < fixed + _style_memory(encoder, (height, width), Settings()) <= 2**28
+
+
 def test_the_estimate_of_memory_covers_what_the_gradient_keeps(lite):
     """Everything that autograd saves for one evaluation, which is most of the peak."""
     picture = torch.rand(1, 3, 96, 128)
@@ -311,6 +337,10 @@ def test_pictures_and_styles_that_do_not_fit_are_refused(encoder, content, style
         stylize(encoder, content, [replace(style, weight=0)])
     with pytest.raises(ValueError, match="mask has the shape"):
         stylize(encoder, content, [replace(style, mask=torch.zeros(8, 8))])
+    nan = content * math.nan
+    for broken in ({"content": nan}, {"styles": [Style(nan)]}, {"init": nan}):
+        with pytest.raises(ValueError, match="A picture holds NaN"):
+            stylize(encoder, **({"content": content, "styles": [style]} | broken))
     with pytest.raises(ValueError, match="init is 'zero'"):
         stylize(encoder, content, [style], init="zero")
 

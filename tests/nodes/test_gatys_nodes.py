@@ -38,6 +38,27 @@ def test_a_start_picture_takes_precedence(comfy, tiny):
     torch.testing.assert_close(begun, start)
 
 
+def test_each_content_of_a_batch_has_its_own_start_or_all_have_the_same(comfy, tiny):
+    contents, starts = image(32, 48, batch=2), image(32, 48, seed=7, batch=2)
+    for start in (starts, starts[:1]):
+        (begun, _) = gatys(comfy, tiny, contents, image(seed=1), start=start, iterations=1)
+        torch.testing.assert_close(begun, start.expand(2, -1, -1, -1))
+    for count in (1, 3):
+        with pytest.raises(ValueError, match=f"'start' is a batch of 2, but 'content' of {count}; connect one picture"):
+            gatys(comfy, tiny, image(batch=count), image(seed=1), start=starts)
+
+
+def test_the_style_is_measured_at_its_size_or_else_at_the_results(comfy, tiny):
+    content, style = image(32, 48), image(64, 96, seed=1)
+
+    def run(**sizes):
+        return gatys(comfy, tiny, content, style, iterations=3, **sizes)[0]
+
+    assert torch.equal(run(size=32), run(size=32, style_size=32))
+    assert torch.equal(run(size=0), run(size=32, style_size=64))
+    assert not torch.equal(run(size=0), run(size=32))
+
+
 def test_batches_are_done_one_by_one_with_a_chart_each(comfy, tiny):
     result, charts = gatys(comfy, tiny, image(batch=2), image(seed=1, batch=2), iterations=3)
     assert len(result) == len(charts) == 2
@@ -62,7 +83,16 @@ def test_stop_ends_it_within_one_step(comfy, tiny):
     import comfy.utils as utils
     from comfy import model_management
 
-    model_management.stop_after = 7
+    model_management.stop_after = 100
     with pytest.raises(model_management.InterruptProcessingException):
         gatys(comfy, tiny, image(), image(seed=1), iterations=1000)
     assert 0 < utils.bars[-1].current < 10
+
+
+@pytest.mark.parametrize("checks", [4, 13, 22, 31], ids=["content", "style", "picture", "gradient"])
+def test_stop_ends_the_first_evaluation_between_two_of_its_nine_layers(comfy, tiny, checks):
+    from comfy import model_management
+
+    model_management.stop_after = checks
+    with pytest.raises(model_management.InterruptProcessingException):
+        gatys(comfy, tiny, image(), image(seed=1), iterations=1)

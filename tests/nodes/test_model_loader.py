@@ -80,6 +80,17 @@ def test_a_second_queue_runs_nothing_and_a_replaced_file_is_noticed(comfy, folde
     assert not torch.equal(first, second)
 
 
+def test_a_connected_choice_is_left_out_of_the_fingerprint(comfy):
+    fingerprint = comfy.nodes["AdaINModelLoader"].fingerprint_inputs
+    model, decoder = save_model("model.safetensors"), save_model("decoder.safetensors", parts="decoder", seed=1)
+    whole = fingerprint(model=model, decoder=decoder, precision="auto", hub_address="")
+    assert len(whole) == 2
+    assert fingerprint(model=model, decoder=None, precision=None, hub_address=None) == whole[:1]
+    assert fingerprint(model=None, decoder=decoder, precision="auto", hub_address="") == whole[1:]
+    assert fingerprint(model=None, decoder=OWN_DECODER, precision="auto", hub_address="") == []
+    assert fingerprint(model=None, decoder=None, precision="auto", hub_address=" hf://a/b/c ") == ["hf://a/b/c"]
+
+
 def test_weights_are_read_again_only_when_their_content_changes(comfy, folder):
     model = load(comfy, save_model("tiny.safetensors"))
     os.utime(folder / "tiny.safetensors", (1, 1))

@@ -171,6 +171,16 @@ def test_blends_with_masks_compose(comfy, tiny):
     torch.testing.assert_close(both[:, :, :20], chain(comfy, tiny, content, image(seed=1), mask=left)[:, :, :20])
 
 
+def test_features_leave_nothing_on_the_device_that_they_are_moved_from(comfy, tiny):
+    (features,) = comfy.call("AdaINEncode", model=tiny, image=image())
+    (style,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image(seed=1))
+    (features,) = comfy.call("AdaINBlend", features=features, style=style, mask=torch.rand(1, 40, 56))
+    moved = features.to(torch.device("meta")).features
+    (blend,) = moved.blends
+    tensors = [moved.content, moved.current, blend.mask, blend.style.image, *blend.style.mean.values()]
+    assert all(x.device.type == "meta" for x in tensors)
+
+
 def test_mix_styles_is_the_weighted_mean_and_passes_over_what_is_not_connected(comfy, tiny):
     styles = [comfy.call("AdaINComputeStyleStats", model=tiny, image=image(seed=i))[0] for i in (1, 2, 3)]
     inputs = {"style_1": styles[0], "weight_1": 1.0, "style_2": styles[1], "weight_2": 0.5, "weight_5": 9.0}

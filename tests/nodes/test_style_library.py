@@ -41,6 +41,12 @@ def test_a_saved_style_keeps_the_detail_that_it_was_measured_with(comfy, tiny, d
     torch.testing.assert_close(after, before)
 
 
+def test_a_connected_name_is_left_out_of_the_fingerprint(comfy, tiny):
+    (name,) = comfy.call("AdaINSaveStyle", style=measured(comfy, tiny), filename_prefix="s")
+    fingerprint = comfy.nodes["AdaINLoadStyle"].fingerprint_inputs
+    assert len(fingerprint(style=name)) == 64 and fingerprint(style=None) == ""
+
+
 def test_saving_again_overwrites_nothing(comfy, tiny):
     saved = [comfy.call("AdaINSaveStyle", style=measured(comfy, tiny, seed), filename_prefix="s")[0] for seed in (0, 1)]
     assert saved == ["s_00001_.safetensors", "s_00002_.safetensors"]

@@ -12,7 +12,8 @@ from tests.nodes.api_forms import NOTES, WORKFLOWS, api_form, widget_values, wid
 FILES = sorted(WORKFLOWS.glob("*.json"))
 NAMES = [path.stem for path in FILES]
 LONG_SIDE = 64
-FEW = {"iterations": 2, "width": 32, "height": 32, "size": 32, "work_size": 32, "scale_by": 1.0, "cell": 64}
+SIDES = ("width", "height", "size", "style_size", "work_size")
+FEW = {"iterations": 2, "scale_by": 1.0, "cell": 64} | dict.fromkeys(SIDES, 32)
 
 
 @pytest.fixture(params=FILES, ids=NAMES)
