@@ -145,8 +145,13 @@ class StyleAnalyzer:
         (measured,) = self._tiled.measure(images, STYLE_TAPS, [weight], self.tiles(images, tile), progress)
         styles = measured.result(self.space, images)
         if detail:
-            deepest = {DEEPEST_TAP: self.encode(images, tile).content}
-            more = StyleStats.measure(deepest, self.space, weight, detail=detail)
+            parts = []
+            for part in self.chunks(images, tile):
+                progress(1.0)
+                deepest = {DEEPEST_TAP: self.encode(images[part], tile).content}
+                own = weight if weight is None or len(weight) == 1 else weight[part]
+                parts.append(StyleStats.measure(deepest, self.space, own, detail=detail))
+            more = StyleStats.stack(parts)
             styles = replace(styles, covariance=more.covariance, quantiles=more.quantiles)
         return styles if each else merge([styles])
 
@@ -157,6 +162,10 @@ class StyleAnalyzer:
         bytes_per_pixel = maps * self.encoder.widths[0] * self.encoder.dtype.itemsize
         memory = default_memory(self.device) if self.tile_memory is None else self.tile_memory
         return plan_tiles(images, tile, bytes_per_pixel, memory)
+
+    def chunks(self, images: Tensor, tile: TileSize = "auto") -> list[slice]:
+        """A batch of pictures [B, 3, H, W] in parts whose feature maps fit the memory: as many as one tile holds."""
+        return [t.pictures for t in self.tiles(images, tile) if t.rows.start == t.columns.start == 0]
 
     def _padded_mask(self, mask: Tensor, images: Tensor) -> Tensor:
         """A mask at the size of the pictures' padded grid, [1 or B, 1, 8 rows, 8 columns]."""

@@ -15,8 +15,8 @@ _PATIENCE = timedelta(days=30)
 
 
 def rank() -> int:
-    """The number of this process, from 0; torchrun's ``RANK``."""
-    return int(os.environ.get("RANK", "0"))
+    """The number of this process, from 0; torchrun's ``RANK``, which means nothing to a single process."""
+    return int(os.environ.get("RANK", "0")) if world_size() > 1 else 0
 
 
 def world_size() -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -29,3 +29,17 @@ class Features:
     space: str
     blends: tuple[Blend, ...] = ()
     shallow: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def part(self, pictures: slice) -> Features:
+        """Some pictures of the batch."""
+        return replace(self._map(lambda x: x[pictures]), blends=tuple(blend.part(pictures) for blend in self.blends))
+
+    def repeat(self, count: int) -> Features:
+        """A single content as a batch of ``count``, without copying it."""
+        return self._map(lambda x: x.expand(count, -1, -1, -1))
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Features:
+        content = function(self.content)
+        current = content if self.current is self.content else function(self.current)
+        shallow = {tap: function(x) for tap, x in self.shallow.items()}
+        return replace(self, image=function(self.image), content=content, current=current, shallow=shallow)

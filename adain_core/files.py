@@ -14,6 +14,9 @@ FORMAT = "adain-1"
 MAX_BYTES = 2**31
 """No weights file is larger; what is gets refused before anything is read."""
 
+# The system tells the mask only to who sets one.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

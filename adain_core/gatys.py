@@ -155,9 +155,9 @@ def synthesize_texture(
     return _optimize(encoder, None, styles, size, settings or Settings(), None, on_step)
 
 
-def estimate_memory(encoder: Encoder, size: tuple[int, int], settings: Settings) -> int:
-    """About how many bytes an optimisation of a picture of (H, W) takes at its peak, beside the encoder; on CPUs it is
-    within a fifth of what processes were measured to take."""
+def estimate_memory(encoder: Encoder, size: tuple[int, int], settings: Settings, styles: Sequence[Style] = ()) -> int:
+    """About how many bytes an optimisation of a picture of (H, W), or a look at the largest style if that takes more,
+    needs at its peak, beside the encoder; on CPUs it is within a fifth of what processes were measured to take."""
     floats = 3.0 * (2 * settings.history + 10 if settings.optimizer == "lbfgs" else 10)
     channels = 3
     largest = 0.0
@@ -170,7 +170,9 @@ def estimate_memory(encoder: Encoder, size: tuple[int, int], settings: Settings)
             largest = max(largest, (channels + 2 * width) * pixels)
             channels = width
     weights = sum(parameter.numel() for parameter in encoder.parameters())
-    return int(_FIXED + 4 * (2 * weights + size[0] * size[1] * (floats + 2 * largest)))
+    picture = 4 * size[0] * size[1] * (floats + 2 * largest)
+    looks = [_style_memory(encoder, style.image.shape[-2:], settings) for style in styles]
+    return int(_FIXED + 8 * weights + max([picture, *looks]))
 
 
 def _optimize(

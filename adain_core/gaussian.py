@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .normalize import EPS
+from .progress import Progress, ignore_progress
 
 _BARYCENTRE_STEPS = 100
 _BARYCENTRE_PRECISION = 1e-9
@@ -34,27 +35,36 @@ def transport_map(source: Tensor, target: Tensor) -> Tensor:
     return (inverse @ _power(root @ b @ root, 0.5) @ inverse).to(source)
 
 
-def barycentre(covariances: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+def barycentre(covariances: Sequence[Tensor], shares: Sequence[float], progress: Progress = ignore_progress) -> Tensor:
     """The covariance with the least mean squared Wasserstein distance from all (the fixed point of
     Álvarez-Esteban et al. 2016, arXiv:1511.05355).
 
     Args:
         covariances: one or more.
         shares: one for each, with the sum 1.
+        progress: called with the share that is done before each root; few steps need all that they may take.
 
     Returns:
         [B, C, C].
     """
-    doubles = [_double(covariance) for covariance in covariances]
+    doubles = []
+    for covariance in covariances:
+        progress(0.0)
+        doubles.append(_double(covariance))
     center = weighted_mean(doubles, shares)
-    for _ in range(_BARYCENTRE_STEPS):
+    for step in range(_BARYCENTRE_STEPS):
         root, inverse = _power(center, 0.5), _power(center, -0.5)
-        middle = weighted_mean([_power(root @ covariance @ root, 0.5) for covariance in doubles], shares)
+        roots = []
+        for i, covariance in enumerate(doubles):
+            progress((step + i / len(doubles)) / _BARYCENTRE_STEPS)
+            roots.append(_power(root @ covariance @ root, 0.5))
+        middle = weighted_mean(roots, shares)
         updated = inverse @ middle @ middle @ inverse
         moved = (updated - center).norm() / center.norm()
         center = updated
         if moved < _BARYCENTRE_PRECISION:
             break
+    progress(1.0)
     return center.to(covariances[0])
 
 

@@ -117,7 +117,10 @@ class HubFile:
 
     def cached(self) -> Path | None:
         """The copy in huggingface_hub's cache, if there is one."""
-        path = try_to_load_from_cache(self.repo_id, self.filename, revision=self.revision, repo_type=self.repo_type)
+        try:
+            path = try_to_load_from_cache(self.repo_id, self.filename, revision=self.revision, repo_type=self.repo_type)
+        except HFValidationError:
+            return None
         return Path(path) if isinstance(path, str) else None
 
 
@@ -173,9 +176,12 @@ def _download(file: HubFile, cache: Path | None, earlier: Path | None, progress:
             _announce(file, size)
         options: dict[str, Any] = {"repo_type": file.repo_type, "revision": file.revision, "cache_dir": cache}
         # Older versions of huggingface_hub show their own bar alone.
+        stops: list[BaseException] = []
         if "tqdm_class" in inspect.signature(hf_hub_download).parameters:
-            options["tqdm_class"] = _bar(progress)
+            options["tqdm_class"] = _bar(progress, stops)
         path = Path(hf_hub_download(file.repo_id, file.filename, **options))
+        if stops:
+            raise stops[0]
         expected = file.sha256 or (metadata.etag if _SHA256.fullmatch(metadata.etag or "") else None)
         if path != earlier and expected and hash_of(path) != expected:
             for part in (path.resolve(), path):
@@ -224,7 +230,7 @@ def _excerpt(file: HubFile, names: Collection[str], progress: Progress) -> bytes
         raise ValueError(f"its tensors take {size} bytes")
     _announce(file, size)
     data = bytearray()
-    with _bar(progress)(total=size, unit="B", unit_scale=True, desc=file.filename) as bar:
+    with _bar(progress, [])(total=size, unit="B", unit_scale=True, desc=file.filename) as bar:
         for begin, end in _runs([entry["data_offsets"] for entry in wanted.values()]):
             for first_byte in range(begin, end, _LARGEST_READ):
                 piece = _read_range(file, start + first_byte, start + min(end, first_byte + _LARGEST_READ))
@@ -264,16 +270,24 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _bar(progress: Progress) -> type[tqdm]:
-    """huggingface_hub's bar in the terminal, which reports to a callback besides, even where it is not shown."""
+def _bar(progress: Progress, stops: list[BaseException]) -> type[tqdm]:
+    """huggingface_hub's bar in the terminal, which reports to a callback besides, even where it is not shown. What the
+    callback raises is put into ``stops`` too, since hf_xet, which calls from a thread of its own, drops it."""
+    reached = 0.0
 
     class Bar(tqdm):
         def update(self, n: float | None = 1) -> bool | None:
+            nonlocal reached
             if self.disable:
                 self.n += n
             shown = super().update(n)
-            if self.total:
-                progress(min(1.0, self.n / self.total))
+            if self.total and not stops:
+                reached = max(reached, min(1.0, self.n / self.total))  # hf_xet has two bars for one file
+                try:
+                    progress(reached)
+                except BaseException as error:
+                    stops.append(error)
+                    raise
             return shown
 
     return Bar

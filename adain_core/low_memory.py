@@ -52,9 +52,16 @@ def stylize_by_thumbnail(
         ValueError: as :func:`check_low_memory`.
     """
     check_low_memory(model, transform)
-    small = model.encode(thumbnail(content), tile)
-    measured = [(mask, style, model.compute_content_stats(small, mask, tile)) for mask, style in layers]
-    return stylize_tiles(model, content, measured, alpha, transform, tile, progress)
+    masks = [None if mask is None else checked_mask(mask, len(content))[:, 0] for mask, _ in layers]
+    measured: list[list[StyleStats]] = [[] for _ in layers]
+    for pictures in model.chunks(content, tile):
+        progress(0.0)
+        small = model.encode(thumbnail(content[pictures]), tile)
+        for stats, mask in zip(measured, masks, strict=True):
+            own_mask = mask if mask is None or len(mask) == 1 else mask[pictures]
+            stats.append(model.compute_content_stats(small, own_mask, tile))
+    complete = [(mask, style, StyleStats.stack(s)) for (mask, style), s in zip(layers, measured, strict=True)]
+    return stylize_tiles(model, content, complete, alpha, transform, tile, progress)
 
 
 def check_low_memory(model: StyleTransfer, transform: str) -> None:

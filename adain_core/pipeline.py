@@ -239,7 +239,7 @@ class StyleTransfer(StyleAnalyzer):
                 raise ValueError(
                     f"{what} of the space {space}, but this model's is {self.space}; use one model for all."
                 )
-        self._check_layers(style)
+        self._check_layers(style, (DEEPEST_TAP,))
         if not (math.isfinite(alpha) and 0 <= alpha <= 1):
             raise ValueError(f"alpha is {alpha}; expected a number from 0 (content) to 1 (style).")
         if transform not in TRANSFORMS:
@@ -259,8 +259,8 @@ class StyleTransfer(StyleAnalyzer):
         """Decode features to pictures [B, 3, H, W] in 0..1, float32, on the content's device.
 
         Raises:
-            ValueError: the features come from another space, the decoder needs the style's picture and the style has
-                none, or the result is NaN.
+            ValueError: the features come from another space, the decoder needs the style's picture or its shallow
+                statistics and the style has none, or the result is NaN.
         """
         if features.space != self.space:
             raise ValueError(f"The features come from the space {features.space}, but this model's is {self.space}.")
@@ -270,6 +270,8 @@ class StyleTransfer(StyleAnalyzer):
                 f"The decoder '{skips}' needs the style's picture, but a mixed or loaded style has only its"
                 " statistics; use one style picture, or a decoder without skips from the style."
             )
+        for blend in features.blends if skips.adain else ():
+            self._check_layers(blend.style, skips.taps)
         grid = grid_of(features.image.shape[-2:])
         blends = [b if b.mask is None else replace(b, mask=soft_mask(b.mask, grid)) for b in features.blends]
         shallow = self._shallow(features, tile)
@@ -293,8 +295,7 @@ class StyleTransfer(StyleAnalyzer):
         for_each_tile(shallow.tiles, decode_tile, lambda share: progress(start + (1 - start) * share))
         return checked_result(pictures)
 
-    def _check_layers(self, style: StyleStats) -> None:
-        needed = (*(self.skips.taps if self.skips.adain else ()), DEEPEST_TAP)
+    def _check_layers(self, style: StyleStats, needed: Sequence[str]) -> None:
         if missing := [tap for tap in needed if tap not in style.mean]:
             raise ValueError(
                 f"The style lacks {', '.join(missing)}, where the decoder '{self.skips}' needs its statistics; measure"

@@ -15,6 +15,7 @@ from .distribution import covariance, quantiles, resample
 from .gaussian import barycentre, weighted_mean
 from .library import MOST_QUANTILES, read_style, write_style
 from .normalize import EPS, mean_std, variance_and_mean
+from .progress import Progress, ignore_progress
 
 Detail = Literal["covariance", "quantiles"]
 """What some transforms need beyond mean and standard deviation."""
@@ -136,8 +137,8 @@ class StyleStats:
         return self._map(lambda x: x[styles])
 
     def to(self, device: torch.device | str) -> StyleStats:
-        """The same style on another device."""
-        return self._map(lambda x: x.to(device))
+        """The same style with its statistics on another device; its picture, of any size, stays where it is."""
+        return replace(self._map(lambda x: x.to(device)), image=self.image)
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> StyleStats:
         parts = {name: {tap: function(x) for tap, x in getattr(self, name).items()} for name in _PARTS}
@@ -203,7 +204,9 @@ def mix(styles: Sequence[StyleStats], weights: Sequence[float] | None = None) ->
     return StyleStats(**parts, space=space, image=styles[0].image if len(styles) == 1 else None)
 
 
-def mix_by_transport(styles: Sequence[StyleStats], weights: Sequence[float] | None = None) -> StyleStats:
+def mix_by_transport(
+    styles: Sequence[StyleStats], weights: Sequence[float] | None = None, progress: Progress = ignore_progress
+) -> StyleStats:
     """The Wasserstein barycentre of styles as Gaussian distributions (Mroueh 2019): a mix whose textures are
     those of a style in between, where the linear mix of covariances lays all of them over each other.
 
@@ -211,13 +214,14 @@ def mix_by_transport(styles: Sequence[StyleStats], weights: Sequence[float] | No
 
     Args:
         styles, weights: as for :func:`mix`.
+        progress: as for :func:`adain_core.gaussian.barycentre`, for each tap that has covariances.
 
     Raises:
         ValueError: as :func:`mix`.
     """
     mixed = mix(styles, weights)
     shares = _shares(weights, len(styles))
-    matrices = {tap: barycentre(xs, shares) for tap, xs in _common(styles, "covariance").items()}
+    matrices = {tap: barycentre(xs, shares, progress) for tap, xs in _common(styles, "covariance").items()}
     std = {tap: (x.diagonal(dim1=1, dim2=2)[..., None, None] + EPS).sqrt() for tap, x in matrices.items()}
     return replace(mixed, covariance=matrices, std=mixed.std | std)
 

@@ -62,11 +62,27 @@ def count_frames(path: Path) -> int:
     Raises:
         VideoError: as :func:`film_info`.
     """
+    return len(_frame_times(path))
+
+
+def frame_times(path: Path) -> list[float]:
+    """When each frame of a film is shown, in seconds as the file counts them; it is read to its end, but not decoded.
+
+    Raises:
+        VideoError: as :func:`film_info`.
+    """
+    return sorted(time for time in _frame_times(path) if time is not None)
+
+
+def _frame_times(path: Path) -> list[float | None]:
     with _open(path) as film:
+        video = film.streams.video[0]
+        tick = video.time_base or 1 / _rate(video)
         try:
-            return sum(packet.size > 0 and not packet.is_discard for packet in film.demux(video=0))
+            packets = [packet for packet in film.demux(video) if packet.size > 0 and not packet.is_discard]
         except _errors() as error:
             raise VideoError(f"{path} cannot be read to its end: {error}.") from error
+        return [None if packet.pts is None else float(packet.pts * tick) for packet in packets]
 
 
 def check_sound(source: Path, target: Path) -> None:
@@ -119,7 +135,8 @@ def convert_film(
     Args:
         source: any film that FFmpeg reads.
         target: .mp4, .mov, .m4v or .mkv; appears when all is done. When ``change`` or ``progress`` raises
-            KeyboardInterrupt it appears too, with the frames so far, if there are any.
+            KeyboardInterrupt the frames so far, if there are any, appear there, or as ``NAME.partial`` beside a target
+            that exists.
         change: from frames to results.
         span: only the frames from the first to before the second time, in seconds, without the sound; where there are
             none, nothing is written.
@@ -138,7 +155,7 @@ def convert_film(
                 _Conversion(film, result, span, progress).run(change)
         except KeyboardInterrupt:
             if part.exists():
-                os.replace(part, target)
+                os.replace(part, target.with_stem(f"{target.stem}.partial") if target.exists() else target)
             raise
         if part.exists():
             os.replace(part, target)

@@ -39,7 +39,7 @@ EMBEDDED = Path(__file__).parent / "embedded"
 _WELL_KNOWN = {"a9c20179": VGG19_NORMALISED}
 # torchvision puts the first digits of a file's SHA-256 into its name: vgg19-dcbb9e9d.pth.
 _TORCHVISION_FILE = "dcbb9e9d"
-_HASHED_SPACE = re.compile(r".+-([0-9a-f]{8})")
+HASHED_SPACE = re.compile(r".+-([0-9a-f]{8})")
 MAX_WIDTH = 4096
 
 _log = logging.getLogger(__name__)
@@ -176,7 +176,7 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str
     if decoder:
         build(decoder, states["decoder"], path)
     weights = Weights(space, encoder, decoder, dict(metadata), path)
-    hashed = _HASHED_SPACE.fullmatch(space)
+    hashed = HASHED_SPACE.fullmatch(space)
     if weights.encoder and hashed and _digest(weights.encoder.state_dict()) != hashed[1]:
         raise WeightsError(f"{path} is damaged or was changed: its encoder is not that of its space {space}.")
     return weights

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..adain_core import color
+from ..adain_core.progress import Progress
+from .batches import one_by_one
 from .images import from_image, to_image
 from .inputs import check_choices
+from .progress import progress_bar
 
 
-def preserve_color(content: Tensor, stylized: Tensor, method: str) -> Tensor:
+def preserve_color(content: Tensor, stylized: Tensor, method: str, progress: Progress) -> Tensor:
     """The IMAGE ``stylized`` with the colours of the IMAGE ``content``.
 
     Raises:
@@ -28,7 +33,7 @@ def preserve_color(content: Tensor, stylized: Tensor, method: str) -> Tensor:
             f"'content' is {_size(colors)}, but 'stylized' {_size(picture)}; scale one of them with Upscale Image, or"
             " choose covariance or histogram, which take any sizes."
         )
-    return to_image(color.preserve_color(picture, colors, method), alpha)
+    return to_image(one_by_one(partial(color.preserve_color, method=method), picture, colors, progress=progress), alpha)
 
 
 def _size(picture: Tensor) -> str:
@@ -67,4 +72,4 @@ class AdaINPreserveColor(io.ComfyNode):
 
     @classmethod
     def execute(cls, content: Tensor, stylized: Tensor, method: str) -> io.NodeOutput:
-        return io.NodeOutput(preserve_color(content, stylized, method))
+        return io.NodeOutput(preserve_color(content, stylized, method, progress_bar()))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..adain_core import gatys
 from ..adain_core.curve import loss_chart
+from ..adain_core.encoder import Encoder
 from ..adain_core.images import Picture, to_pil
 from .images import from_image, from_image_at, to_image
 from .inputs import check_choices
@@ -86,6 +87,13 @@ def _starts(start: Tensor, count: int) -> Sequence[Tensor]:
 
 def _settings(preset: str, iterations: int, optimizer: str, seed: int) -> gatys.Settings:
     return replace(gatys.PRESETS[preset], iterations=iterations, optimizer=optimizer, seed=seed)
+
+
+def _load_encoder(
+    model: Model, size: tuple[int, int], settings: gatys.Settings, styles: Sequence[gatys.Style]
+) -> Encoder:
+    """The model's encoder, after other models have made room for the optimisation of a picture of (H, W)."""
+    return model.load_encoder(gatys.estimate_memory(model.patcher.model.encoder, size, settings, styles))
 
 
 class _Watch:
@@ -204,7 +212,7 @@ class AdaINGatys(io.ComfyNode):
         settings = _settings(preset, iterations, optimizer, seed)
         settings = replace(settings, style_weight=style_weight * settings.style_weight)
         starts = [init] * len(contents) if start is None else _starts(start, len(contents))
-        encoder = model.load_encoder()
+        encoder = _load_encoder(model, (contents.shape[-2], contents.shape[-1]), settings, styles)
         watch = _Watch(len(contents), iterations)
         results = []
         for picture, first in zip(contents.split(1), starts, strict=True):
@@ -254,7 +262,8 @@ class AdaINTextureSynthesis(io.ComfyNode):
     ) -> io.NodeOutput:
         styles = _styles(style)
         settings = _settings(preset, iterations, optimizer, seed)
+        encoder = _load_encoder(model, (height, width), settings, styles)
         watch = _Watch(1, iterations)
-        result = gatys.synthesize_texture(model.load_encoder(), styles, (height, width), settings, watch)
+        result = gatys.synthesize_texture(encoder, styles, (height, width), settings, watch)
         watch.finish(iterations)
         return io.NodeOutput(to_image(result.picture), _chart(result))

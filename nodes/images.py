@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from comfy.model_management import intermediate_device
 from torch import Tensor
 
-from ..adain_core.images import Picture
+from ..adain_core.images import scale_short_side
+from .batches import one_by_one
 
 _NO_MASK = (64, 64)
 
@@ -33,8 +36,11 @@ def from_image(image: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
 
 def from_image_at(image: Tensor, name: str, short_side: int) -> tuple[Tensor, Tensor | None]:
     """As :func:`from_image`, scaled to a short side in pixels; 0 keeps the size."""
-    picture = Picture(*from_image(image, name)).scaled(short_side or None)
-    return picture.rgb, picture.alpha
+    rgb, alpha = from_image(image, name)
+    if short_side in (0, min(rgb.shape[-2:])):
+        return rgb, alpha
+    scale = partial(scale_short_side, short_side=short_side)
+    return one_by_one(scale, rgb), None if alpha is None else one_by_one(scale, alpha)
 
 
 def to_image(rgb: Tensor, alpha: Tensor | None = None) -> Tensor:

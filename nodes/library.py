@@ -31,13 +31,15 @@ def style_path(name: str) -> Path:
     Raises:
         ValueError: the name is not listed.
     """
-    names = folder_paths.get_filename_list(FOLDER)
-    if name not in names:
+    # Windows lists subfolders with backslashes, a workflow from elsewhere names them with slashes.
+    names = {listed.replace("\\", "/"): listed for listed in folder_paths.get_filename_list(FOLDER)}
+    listed = names.get(name.replace("\\", "/"))
+    if listed is None:
         raise ValueError(
             f"'style' is '{name}', which is not there. Expected one of: {', '.join(names)}. Files belong into"
             f" {folder_paths.get_folder_paths(FOLDER)[0]}; press R to see new ones."
         )
-    return Path(folder_paths.get_full_path_or_raise(FOLDER, name))
+    return Path(folder_paths.get_full_path_or_raise(FOLDER, listed))
 
 
 class AdaINSaveStyle(io.ComfyNode):
@@ -67,10 +69,13 @@ class AdaINSaveStyle(io.ComfyNode):
     def execute(cls, style: StyleStats, filename_prefix: str) -> io.NodeOutput:
         root = os.path.abspath(folder_paths.get_folder_paths(FOLDER)[0])
         Path(root).mkdir(parents=True, exist_ok=True)
-        folder, prefix, counter, _, _ = folder_paths.get_save_image_path(filename_prefix, root)
+        # ComfyUI counts the files of a prefix that ends in a slash, or of an empty one, as none.
+        wanted = os.path.normpath(filename_prefix.strip() or ".")
+        folder, prefix, counter, _, _ = folder_paths.get_save_image_path("style" if wanted == "." else wanted, root)
         names = []
         for i in range(style.count):
-            path = Path(folder) / f"{prefix}_{counter + i:05}_.safetensors"
+            while (path := Path(folder) / f"{prefix}_{counter:05}_.safetensors").exists():
+                counter += 1
             style.part(slice(i, i + 1)).save(path, name=prefix)
             names.append(path.relative_to(root).as_posix())
         return io.NodeOutput("\n".join(names))

@@ -172,12 +172,17 @@ class AdaINModelLoader(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, model: str | None = None, decoder: str | None = None, precision: str | None = None
+        cls,
+        model: str | None = None,
+        decoder: str | None = None,
+        precision: str | None = None,
+        hub_address: str | None = None,
     ) -> bool | str:
         try:
-            for name, what in ((model, "model"), (decoder, "decoder")):
-                if name not in (None, OWN_DECODER) and not (what == "model" and hub_preset(name)):
-                    model_path(name, what)
+            if model is not None and not (hub_address or "").strip() and not hub_preset(model):
+                model_path(model, "model")
+            if decoder not in (None, OWN_DECODER):
+                model_path(decoder, "decoder")
         except ValueError as error:
             return str(error)
         return check_choices(cls, precision=precision)

@@ -23,6 +23,11 @@ def progress_bar() -> Progress:
     return report
 
 
+def heed_stop(share: float) -> None:
+    """A callback that only ends the work when the user stops the queue."""
+    throw_exception_if_processing_interrupted()
+
+
 def section(progress: Progress, start: float, end: float) -> Progress:
     """A callback for one part of the work: 0..1 becomes ``start``..``end``."""
     return lambda share: progress(start + share * (end - start))

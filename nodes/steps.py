@@ -9,9 +9,12 @@ from comfy.model_management import intermediate_device
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.progress import Progress
+from ..adain_core.features import Features
+from ..adain_core.progress import Progress, ignore_progress
 from ..adain_core.stats import Detail, StyleStats, mix, mix_by_transport
 from ..adain_core.tiling import TileSize
+from ..adain_core.transfer import Blend
+from .batches import in_turn, join, parts_to_blend
 from .images import from_image, from_mask, to_image
 from .inputs import (
     EACH,
@@ -34,14 +37,19 @@ _DETAILS: dict[str, Collection[Detail]] = {
     "quantiles": ("quantiles",),
     "both": ("covariance", "quantiles"),
 }
-MIXES = {"linear": mix, "wasserstein": mix_by_transport}
+_MIXES = ("linear", "wasserstein")
 
 
 def encode(model: Model, image: Tensor, name: str, progress: Progress, tile: TileSize = "auto") -> Content:
     """Encode the IMAGE of the input ``name``."""
     rgb, alpha = from_image(image, name)
-    features = model.load().encode(rgb, tile, progress)
-    return Content(features, alpha, model).to(intermediate_device())
+    stylizer = model.load()
+    maps = [
+        stylizer.encode(rgb[part], tile, report).content.to(intermediate_device())
+        for part, report in in_turn(stylizer.chunks(rgb, tile), progress)
+    ]
+    content = join(maps)
+    return Content(Features(rgb, content, content, model.space), alpha, model)
 
 
 def compute_style_stats(
@@ -65,8 +73,26 @@ def compute_style_stats(
     return stats.to(intermediate_device())
 
 
+def check_counts(contents: int, styles: int) -> None:
+    """Make sure that contents and styles can be paired.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if 1 not in (contents, styles) and contents != styles:
+        raise ValueError(
+            f"There are {contents} contents but {styles} styles; connect one style, one for each content, or a single"
+            " content."
+        )
+
+
 def blend(
-    content: Content, style: StyleStats, alpha: float, transform: str = "adain", mask: Tensor | None = None
+    content: Content,
+    style: StyleStats,
+    alpha: float,
+    transform: str = "adain",
+    mask: Tensor | None = None,
+    progress: Progress = ignore_progress,
 ) -> Content:
     """Lay a style over a content; N styles turn a single content into a batch.
 
@@ -79,17 +105,24 @@ def blend(
             f" {content.features.space}; use one model for both, and styles that were saved with it."
         )
     count = len(content.features.image)
-    if style.count > 1 and count == 1:
+    check_counts(count, style.count)
+    if style.count > count:
         content, count = content.repeat(style.count), style.count
-    if style.count not in (1, count):
-        raise ValueError(
-            f"There are {count} contents but {style.count} styles; connect one style, one for each content, or a single"
-            " content."
-        )
-    mask = from_mask(mask, "mask", "features", count)
-    model = content.model.load()
-    features = model.blend(content.to(model.device).features, style, alpha, mask, transform)
-    return replace(content, features=features).to(intermediate_device())
+    layer = Blend(style.to(intermediate_device()), alpha, from_mask(mask, "mask", "features", count), transform)
+    stylizer = content.model.load()
+    maps, regions = [], []
+    for part, report in in_turn(parts_to_blend(stylizer, content.features.image, transform), progress):
+        report(0.0)
+        own, features = layer.part(part), content.part(part).to(stylizer.device).features
+        features = stylizer.blend(features, own.style, alpha, own.mask, transform)
+        maps.append(features.current.to(intermediate_device()))
+        regions.append(features.blends[-1].mask)
+    progress(1.0)
+    if layer.mask is not None:
+        masks = regions[:1] if len(layer.mask) == 1 else regions
+        layer = replace(layer, mask=join(masks).to(intermediate_device()))
+    features = replace(content.features, current=join(maps), blends=(*content.features.blends, layer))
+    return replace(content, features=features)
 
 
 def decode(model: Model, content: Content, progress: Progress, tile: TileSize = "auto") -> Tensor:
@@ -104,7 +137,11 @@ def decode(model: Model, content: Content, progress: Progress, tile: TileSize = 
             f" {model.space}; use the model that encoded them, or another decoder for it."
         )
     stylizer = model.load()
-    return to_image(stylizer.decode(content.to(stylizer.device).features, tile, progress), content.alpha)
+    images = []
+    for part, report in in_turn(stylizer.chunks(content.features.image, tile), progress):
+        piece = content.part(part).to(stylizer.device)
+        images.append(to_image(stylizer.decode(piece.features, tile, report), piece.alpha))
+    return join(images)
 
 
 class AdaINEncode(io.ComfyNode):
@@ -215,7 +252,7 @@ class AdaINMixStyles(io.ComfyNode):
                 *inputs[:4],
                 io.Combo.Input(
                     "method",
-                    options=list(MIXES),
+                    options=list(_MIXES),
                     default="linear",
                     tooltip="linear: the mean of the statistics. wasserstein: the style in between by optimal"
                     " transport, which differs where the styles were measured with covariance.",
@@ -239,7 +276,13 @@ class AdaINMixStyles(io.ComfyNode):
                     f"'style_{i}' comes from a model with space {style.space}, but 'style_{first}' from one with"
                     f" space {styles[first].space}; measure them with the same model."
                 )
-        return io.NodeOutput(MIXES[method](list(styles.values()), [inputs.get(f"weight_{i}", 1.0) for i in styles]))
+        parts, weights = list(styles.values()), [inputs.get(f"weight_{i}", 1.0) for i in styles]
+        if method == "linear":
+            return io.NodeOutput(mix(parts, weights))
+        progress = progress_bar()
+        mixed = mix_by_transport(parts, weights, progress)
+        progress(1.0)
+        return io.NodeOutput(mixed)
 
 
 class AdaINBlend(io.ComfyNode):
@@ -271,7 +314,7 @@ class AdaINBlend(io.ComfyNode):
     def execute(
         cls, features: Content, style: StyleStats, alpha: float, transform: str, mask: Tensor | None = None
     ) -> io.NodeOutput:
-        return io.NodeOutput(blend(features, style, alpha, transform, mask))
+        return io.NodeOutput(blend(features, style, alpha, transform, mask, progress_bar()))
 
 
 class AdaINDecode(io.ComfyNode):

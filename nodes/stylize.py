@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.color import match_color
+from ..adain_core.color import ColorMethod, match_color
 from ..adain_core.detail import restore_detail, shrink
 from ..adain_core.low_memory import stylize_by_thumbnail
+from ..adain_core.pipeline import StyleTransfer
+from ..adain_core.progress import Progress
 from ..adain_core.stats import StyleStats
-from ..adain_core.transfer import DETAILS
+from ..adain_core.tiling import TileSize
+from ..adain_core.transfer import DETAILS, Blend
+from .batches import in_turn, join, one_by_one, parts_to_blend
 from .color import preserve_color
 from .images import from_image, from_image_at, from_mask, to_image
 from .inputs import (
@@ -31,7 +36,7 @@ from .inputs import (
 )
 from .progress import progress_bar, section
 from .regions import masked_styles, regions_input
-from .steps import blend, compute_style_stats, decode, encode
+from .steps import check_counts, compute_style_stats
 from .types import AdaINModel, Model, Region
 
 
@@ -111,15 +116,19 @@ class AdaINStylize(io.ComfyNode):
                 f"'keep_colors' is {keep_colors}, which recolours style pictures before they are measured, but"
                 " 'regions' holds measured styles; use luminance."
             )
+        check_counts(len(content), len(style) if batch == EACH else 1)
         progress = progress_bar()
         tiles = tile_size(tile)
         rgb, transparency = from_image_at(content, "content", size)
-        work = shrink(rgb, work_size or None)
+        shrinks = 0 < work_size < min(rgb.shape[-2:])
+        work = one_by_one(partial(shrink, work_size=work_size), rgb) if shrinks else rgb
         measured = []
-        pictures = _recolored(style, work, keep_colors, batch)
+        recolors = keep_colors not in (OFF, "luminance")
+        references = [None] if not recolors else [work] if batch == EACH else work.split(1)
         style_mask = from_mask(style_mask, "style_mask", "style", len(style))
-        for i, picture in enumerate(pictures):
-            part = section(progress, 0.3 * i / len(pictures), 0.3 * (i + 1) / len(pictures))
+        for i, reference in enumerate(references):
+            picture = style if reference is None else _recolored(style, reference, keep_colors)
+            part = section(progress, 0.3 * i / len(references), 0.3 * (i + 1) / len(references))
             detail = DETAILS.get(transform, ())
             measured.append(
                 compute_style_stats(
@@ -127,30 +136,56 @@ class AdaINStylize(io.ComfyNode):
                 )
             )
         stats = StyleStats.stack(measured)
-        count = stats.count if len(work) == 1 else len(work)
+        looks = [stats, *(look for _, look in regions or ())]
+        count = max(look.count for look in looks) if len(work) == 1 else len(work)
+        for look in looks:
+            look.check_count(count)
         layers = [
             (from_mask(mask, "mask", "content", count), stats),
             *masked_styles(regions or (), model, "content", count),
         ]
+        rest = section(progress, 0.3, 0.9)
         if low_memory:
-            contents, rest = work.expand(count, -1, -1, -1), section(progress, 0.3, 1.0)
+            contents = work.expand(count, -1, -1, -1)
             result = stylize_by_thumbnail(model.load(), contents, layers, alpha, transform, tiles, rest)
         else:
-            features = encode(model, to_image(work), "content", section(progress, 0.3, 0.6), tiles)
-            for where, look in layers:
-                features = blend(features, look, alpha, transform, where)
-            image = decode(model, features, section(progress, 0.6, 1.0), tiles)
-            result, _ = from_image(image, "content")
-        result = restore_detail(result, work, rgb)
+            result = _stylize(model.load(), work, count, layers, alpha, transform, tiles, rest)
+        if shrinks:
+            result = one_by_one(restore_detail, result, work, rgb, progress=section(progress, 0.9, 0.95))
+        image = to_image(result, transparency)
         if keep_colors == "luminance":
-            return io.NodeOutput(preserve_color(to_image(rgb), to_image(result, transparency), keep_colors))
-        return io.NodeOutput(to_image(result, transparency))
+            image = preserve_color(to_image(rgb), image, keep_colors, section(progress, 0.95, 1.0))
+        progress(1.0)
+        return io.NodeOutput(image)
 
 
-def _recolored(style: Tensor, content: Tensor, keep_colors: str, batch: str) -> list[Tensor]:
-    """The style as it is, or once for each content in its colours; with ``each`` it is one batch all the same."""
-    if keep_colors in (OFF, "luminance"):
-        return [style]
+def _recolored(style: Tensor, content: Tensor, method: ColorMethod) -> Tensor:
+    """The IMAGE of styles in the colours of one content, or of one for each."""
     pictures, _ = from_image(style, "style")
-    references = [content] if batch == EACH else content.split(1)
-    return [to_image(match_color(pictures, reference, keep_colors)) for reference in references]
+    return to_image(one_by_one(partial(match_color, method=method), pictures, content))
+
+
+def _stylize(
+    model: StyleTransfer,
+    content: Tensor,
+    count: int,
+    layers: Sequence[tuple[Tensor | None, StyleStats]],
+    alpha: float,
+    transform: str,
+    tile: TileSize,
+    progress: Progress,
+) -> Tensor:
+    """Encode, blend and decode as many pictures at a time as fit the memory; a single content ``count`` times."""
+    blends = [Blend(style, alpha, mask, transform) for mask, style in layers]
+    shared = model.encode(content, tile, lambda _: progress(0.0)) if len(content) < count else None
+    results = []
+    parts = parts_to_blend(model, content.expand(count, -1, -1, -1), transform, tile)
+    for part, report in in_turn(parts, progress):
+        if shared is None:
+            features = model.encode(content[part], tile, section(report, 0.0, 0.5))
+        else:
+            features = shared.repeat(part.stop - part.start)
+        for blend in (blend.part(part) for blend in blends):
+            features = model.blend(features, blend.style, alpha, blend.mask, transform)
+        results.append(model.decode(features, tile, section(report, 0.5, 1.0)))
+    return join(results)

@@ -70,9 +70,10 @@ class Model:
         """What measures styles, which needs no decoder, on the device where ComfyUI wants it."""
         return StyleAnalyzer(self.load_encoder(), self.space, self.patcher.load_device, self.dtype)
 
-    def load_encoder(self) -> Encoder:
-        """The encoder alone, which needs no decoder, on the device where ComfyUI wants it."""
-        load_models_gpu([self.patcher], force_full_load=True)
+    def load_encoder(self, memory: int = 0) -> Encoder:
+        """The encoder alone, which needs no decoder, on the device where ComfyUI wants it, after other models have made
+        room for it and for so many bytes of work."""
+        load_models_gpu([self.patcher], memory_required=memory, force_full_load=True)
         return self.patcher.model.encoder.to(self.patcher.load_device, memory_format=torch.channels_last)
 
 
@@ -103,6 +104,11 @@ class Content:
     alpha: Tensor | None
     model: Model
 
+    def part(self, pictures: slice) -> Content:
+        """Some pictures of the batch."""
+        alpha = None if self.alpha is None else self.alpha[pictures]
+        return replace(self, features=self.features.part(pictures), alpha=alpha)
+
     def to(self, device: torch.device) -> Content:
         """The same content with its feature maps, and what was blended into them, on another device."""
         content = self.features.content.to(device)
@@ -113,8 +119,5 @@ class Content:
 
     def repeat(self, count: int) -> Content:
         """A single content as a batch of ``count``, without copying it."""
-        maps = {
-            name: getattr(self.features, name).expand(count, -1, -1, -1) for name in ("image", "content", "current")
-        }
         alpha = None if self.alpha is None else self.alpha.expand(count, -1, -1, -1)
-        return replace(self, features=replace(self.features, **maps), alpha=alpha)
+        return replace(self, features=self.features.repeat(count), alpha=alpha)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..adain_core.color import COLOR_METHODS
+from ..adain_core.images import Picture
 from ..adain_core.stats import StyleStats
 from ..adain_core.temporal import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
-from .images import from_image_at, from_mask, to_image
+from .batches import join
+from .images import from_image, from_mask, to_image
 from .inputs import OFF, alpha_input, check_choices, size_input, tile_input, tile_size, transform_input, work_size_input
 from .progress import progress_bar
 from .regions import masked_styles, regions_input
@@ -108,7 +110,7 @@ class AdaINStylizeVideo(io.ComfyNode):
         tile: str = "auto",
         regions: Sequence[Region] | None = None,
     ) -> io.NodeOutput:
-        rgb, transparency = from_image_at(frames, "frames", size)
+        rgb, transparency = from_image(frames, "frames")
         layers = masked_styles(regions or (), model, "frames", len(rgb))
         styles = [("style", style), ("style_end", style_end), *(("regions", look) for _, look in layers)]
         for name, stats in ((name, stats) for name, stats in styles if stats is not None):
@@ -131,15 +133,18 @@ class AdaINStylizeVideo(io.ComfyNode):
             keep_colors=None if keep_colors == OFF else keep_colors,
             smoothing=smoothing,
             cut=cut,
+            size=size or None,
             work_size=work_size or None,
             tile=tile_size(tile),
             low_memory=low_memory,
             regions=[(_over_time(where), look) for where, look in layers],
         )
-        for part in stylized:
-            results.append(part)
+        alphas = repeat(None) if transparency is None else transparency.split(_TOGETHER)
+        for part, alpha_part in zip(stylized, alphas, strict=False):
+            picture = Picture(part, alpha_part).scaled(size or None)
+            results.append(to_image(picture.rgb, picture.alpha))
             progress(sum(map(len, results)) / len(rgb))
-        return io.NodeOutput(to_image(torch.cat(results), transparency))
+        return io.NodeOutput(join(results))
 
 
 def _over_time(mask: Tensor | None) -> Mask | None:

@@ -37,12 +37,7 @@ def load_checkpoint(run: Path, recipe: Recipe, processes: int) -> dict[str, Any]
         unfinished.unlink(missing_ok=True)
     if not path.exists():
         return None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise TrainingError(
-            f"{path} is damaged: {str(error).splitlines()[0]} Start again in another folder."
-        ) from error
+    state = _read(path)
     # A key that is younger than the checkpoint has had its default value.
     before = {**as_dict(Recipe()), **state["recipe"]}
     changed = sorted(key for key, value in recipe.curve().items() if before[key] != value)
@@ -54,6 +49,28 @@ def load_checkpoint(run: Path, recipe: Recipe, processes: int) -> dict[str, Any]
     if state.get("processes", 1) != processes:
         raise TrainingError(f"{path} was made by {state['processes']} processes, not {processes}; use as many again.")
     return state
+
+
+def is_finished(result: Path) -> bool:
+    """Whether a run's result exists, and is not that of a run which was left before its last step.
+
+    Raises:
+        TrainingError: the run's checkpoint is damaged.
+    """
+    path = result.parent / CHECKPOINT
+    if not (result.exists() and path.exists()):
+        return result.exists()
+    state = _read(path)
+    return state["step"] >= state["recipe"]["steps"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise TrainingError(
+            f"{path} is damaged: {str(error).splitlines()[0]} Start again in another folder."
+        ) from error
 
 
 class Log:

@@ -7,10 +7,7 @@ import sys
 from collections.abc import Callable
 
 from adain_core.cli.options import positive_int
-from adain_core.device import DeviceError
-from adain_core.images import ImageError
-from adain_core.library import StyleFileError
-from adain_core.weights import MAX_WIDTH, WeightsError
+from adain_core.weights import MAX_WIDTH
 
 _SMALLEST = 16
 
@@ -39,11 +36,14 @@ def four_widths(text: str) -> tuple[int, ...]:
 
 def run_command(work: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
     """Do the work of a command: whatever is wrong with what the user gave ends in one sentence on stderr and exit code
-    2."""
+    2, Ctrl-C in 130."""
     try:
         return work(args) or 0
-    except (TrainingError, WeightsError, DeviceError, ImageError, StyleFileError) as error:
+    except ValueError as error:
         print(error, file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         print(f"{place}{error.strerror or error}.", file=sys.stderr)

@@ -118,12 +118,19 @@ def distil(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     nhwc = torch.channels_last
     teacher = load_model(args.teacher_encoder, args.teacher_decoder)
+    if teacher.decoder.skips.taps or teacher.decoder.style_inside:
+        raise TrainingError(
+            f"{args.teacher_decoder} has skips or its style inside; name a plain decoder as the teacher."
+        )
     teacher_encoder = teacher.encoder.to(memory_format=nhwc).compute_in(torch.bfloat16)
     teacher_decoder = teacher.decoder.to(memory_format=nhwc, dtype=torch.bfloat16)
 
     student = Student(None if args.keep_encoder else args.widths, teacher_encoder.widths)
     optimizer = torch.optim.Adam(student.parameters(), lr=args.lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=args.steps, pct_start=0.05)
+    rounds = args.steps + 1
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, args.lr, total_steps=rounds, pct_start=max(2, 0.05 * rounds) / rounds
+    )
 
     start = time.monotonic()
     for step, ((content_crops, *_), (style_crops, *_)) in enumerate(crops(args), start=1):

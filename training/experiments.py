@@ -31,6 +31,7 @@ from adain_core.stats import StyleStats
 from adain_core.weights import load_encoder
 
 from . import fit
+from .checkpoint import is_finished
 from .command import TrainingError, run_command, square_side
 from .data import centre_square, find_images
 from .figures import loss_curves, picture_grid
@@ -108,10 +109,10 @@ def source_of(args: argparse.Namespace, recipe: str) -> str | Path:
 
 
 def train_missing(args: argparse.Namespace) -> None:
-    """Train the recipes of the experiment that have no result yet."""
+    """Train the recipes of the experiment that have no result yet, or one of a run that was left before its end."""
     if not (args.runs and args.train_content and args.train_style):
         raise TrainingError("--train needs --runs DIR, --train-content DIR and --train-style DIR.")
-    missing = [recipe for recipe in recipes_of(args) if not result_of(args.runs, recipe).exists()]
+    missing = [recipe for recipe in recipes_of(args) if not is_finished(result_of(args.runs, recipe))]
     changes = [part for change in args.set for part in ("--set", change)]
     for recipe in missing:
         folders = ["--content", args.train_content, "--style", args.train_style, "--out", args.runs / recipe]

@@ -13,6 +13,8 @@ batch_size crops a step. Ctrl-C saves and leaves.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import math
 import signal
 import sys
@@ -144,6 +146,12 @@ class Trainer:
             RandomCrops(folder, recipe.crop, recipe.size, recipe.seed + i, recipe.pool, cache, recolor)
             for i, (folder, recolor) in enumerate(((args.content, 0.0), (args.style, recipe.recolor)))
         )
+        self.images = self._digest_of_images()
+        if checkpoint.get("images", self.images) != self.images:
+            raise TrainingError(
+                f"{args.content} or {args.style} holds other images than when {self.run} began; bring those back, or"
+                " start in another folder."
+            )
         self._make_networks(checkpoint)
         bfloat16 = resolve_dtype(recipe.precision, self.device) == torch.bfloat16
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, bfloat16)
@@ -151,6 +159,13 @@ class Trainer:
         if processes.rank == 0:
             crops = recipe.steps * self.batch
             self.monitor = Monitor(self.run, recipe, self.done, self.content, self.style, crops)
+
+    def _digest_of_images(self) -> str:
+        """Of the images' names: a crop's number means the same image as long as they stay."""
+        names = [
+            [path.relative_to(crops.folder).as_posix() for path in crops.paths] for crops in (self.content, self.style)
+        ]
+        return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
     def _make_networks(self, checkpoint: dict[str, Any]) -> None:
         recipe = self.recipe
@@ -274,6 +289,7 @@ class Trainer:
             "step": self.done,
             "recipe": as_dict(self.recipe),
             "processes": self.processes.count,
+            "images": self.images,
             "stylizer": self.stylizer.state_dict(),
             "average": self.average.state_dict() if self.average else {},
             "optimizer": self.optimizer.state_dict(),

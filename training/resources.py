@@ -56,8 +56,10 @@ def peak_resident_mebibytes() -> float:
 
 
 def _synchronize(device: torch.device) -> None:
-    if device.type != "cpu":
-        getattr(torch, device.type).synchronize()
+    if device.type == "mps":
+        torch.mps.synchronize()
+    elif device.type != "cpu":
+        getattr(torch, device.type).synchronize(device)
 
 
 def _resident_bytes(field: str) -> int:

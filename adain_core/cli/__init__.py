@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -55,7 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="adain: %(message)s")
     logging.getLogger("adain_core").setLevel(logging.INFO)
     try:
-        return args.run(args)
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Who reads the output, such as head, has enough. What is left in the buffer would raise again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError) as error:
         print(f"adain: {error}", file=sys.stderr)
         return 2

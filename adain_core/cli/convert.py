@@ -14,8 +14,9 @@ from ..convert import find_networks
 from ..encoder import DEEPEST_TAP, Encoder
 from ..files import WeightsError
 from ..pipeline import StyleTransfer
+from ..presets import PRESETS
 from ..skips import Skips
-from ..weights import Weights, from_checkpoint, load_weights, resolve, save_weights
+from ..weights import HASHED_SPACE, Weights, from_checkpoint, load_weights, resolve, save_weights
 from .options import check_output, path_name
 
 _SUFFIXES = re.compile(r"(\.pth\.tar|\.[A-Za-z]+)$")
@@ -31,12 +32,25 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("source", nargs="+", help=".pth, .pth.tar, .pt or .safetensors; a preset; an hf:// address")
     parser.add_argument("-o", "--out", type=path_name, required=True, help="folder for the results")
-    parser.add_argument("--space", help="the encoder that a decoder belongs to (default: the one converted with it)")
+    parser.add_argument(
+        "--space", type=space_name, help="the encoder that a decoder belongs to (default: the one converted with it)"
+    )
     parser.add_argument("--skips", help="what a decoder was trained with: add-content, add-style, concat2-style, ...")
     parser.add_argument("--skip-strength", type=float, default=1.0, help="factor on added skips (default: 1)")
     parser.add_argument("--license", help="SPDX identifier to write into the files")
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
     parser.set_defaults(run=run)
+
+
+def space_name(text: str) -> str:
+    """An argparse type: the name of a space, which is not that of a model."""
+    known = sorted({preset.space for preset in PRESETS.values()})
+    if text not in known and not HASHED_SPACE.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not a space; expected {', '.join(known)} or <name>-<8 hex digits>, such as 'adain info' lists"
+            " for each model"
+        )
+    return text
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,10 +63,11 @@ def run(args: argparse.Namespace) -> int:
     skips = Skips.parse(args.skips, args.skip_strength) if args.skips else None
     results = [read(path, args.space, skips) for path in paths]
     encoders = {weights.space: weights.encoder for weights in results if weights.encoder}
-    for weights, target in zip(results, targets, strict=True):
-        if len(encoders) == 1 and not (args.space or weights.encoder or weights.info):
-            weights = replace(weights, space=next(iter(encoders)))
-        summary = verify(weights, encoders.get(weights.space))
+    if len(encoders) == 1 and not args.space:
+        space = next(iter(encoders))
+        results = [weights if weights.encoder or weights.info else replace(weights, space=space) for weights in results]
+    summaries = [verify(weights, encoders.get(weights.space)) for weights in results]
+    for weights, target, summary in zip(results, targets, summaries, strict=True):
         info = weights.info | ({"license": args.license} if args.license else {})
         save_weights(replace(weights, info=info), target, torch.float32)
         print(f"Wrote {target}: {weights.kind}, space {weights.space}; {summary}.")
@@ -79,8 +94,15 @@ def verify(weights: Weights, encoder: Encoder | None) -> str:
         encoder: of the same space, if one is at hand; a decoder without one gets the features of an untrained one.
 
     Raises:
-        WeightsError: numbers in the result are not finite.
+        WeightsError: the two have other widths, or numbers in the result are not finite.
     """
+    if weights.decoder and encoder and weights.decoder.widths != encoder.widths[:4]:
+        mine, other = (", ".join(map(str, widths)) for widths in (weights.decoder.widths, encoder.widths[:4]))
+        raise WeightsError(
+            f"{weights.path} holds a decoder for an encoder of the widths {mine}, but the encoder of the space"
+            f" {weights.space} has {other}; convert it with the encoder that it was trained with, or name the space of"
+            " that one with --space."
+        )
     torch.manual_seed(0)
     picture = torch.nn.functional.interpolate(torch.rand(1, 3, 5, 5), size=(_SIDE, _SIDE), mode="bicubic").clamp(0, 1)
     if weights.decoder:

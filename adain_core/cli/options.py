@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,9 @@ from ..pipeline import StyleTransfer
 from ..progress import Progress
 from ..stats import Detail, StyleStats
 from ..transfer import TRANSFORMS
+
+# More than any picture, memory or number of iterations, and few enough to compute with.
+_MOST = 10**9
 
 Number = TypeVar("Number", int, float)
 
@@ -147,12 +149,12 @@ def tile_size(text: str) -> int | str:
 
 def positive_float(text: str) -> float:
     """An argparse type: a number above 0."""
-    return _number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
+    return _number(text, float, lambda value: 0 < value <= _MOST, "a number above 0, at most a billion")
 
 
 def positive_int(text: str) -> int:
     """An argparse type: a whole number from 1."""
-    return _number(text, int, lambda value: value >= 1, "a whole number from 1 on")
+    return _number(text, int, lambda value: 1 <= value <= _MOST, "a whole number from 1 to a billion")
 
 
 def unit_interval(text: str) -> float:

@@ -8,7 +8,7 @@ from typing import get_args
 from ..analyzer import StyleAnalyzer
 from ..images import Picture, write_picture
 from ..library import list_styles
-from ..stats import Detail, mix
+from ..stats import Detail, StyleStats, mix
 from .options import (
     add_dtype_option,
     add_encoder_options,
@@ -49,6 +49,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     show = commands.add_parser("styles", help="list the style files of a folder")
     show.add_argument("folder", type=path_name)
     show.add_argument("--thumbnails", type=path_name, metavar="FOLDER", help="write the styles' thumbnails there")
+    show.add_argument("--overwrite", action="store_true", help="replace thumbnails that exist")
     show.set_defaults(run=run_list)
 
 
@@ -56,6 +57,12 @@ def run_save(args: argparse.Namespace) -> int:
     check_output(args.out, args.overwrite)
     pictures = [read_style(path, args) for path in args.style]
     analyzer = StyleAnalyzer.from_pretrained(args.model, device=args.device, dtype=args.dtype)
+    for path, style in zip(args.style, pictures, strict=True):
+        missing = [detail for detail in args.detail if isinstance(style, StyleStats) and not getattr(style, detail)]
+        if missing:
+            raise ValueError(
+                f"{path} was measured without {' and '.join(missing)}; save that style anew from its picture."
+            )
     styles = [measure_style(analyzer, picture, args, args.detail) for picture in pictures]
     mix(styles, args.weights).save(args.out, args.name)
     print(f"Wrote {args.out}")
@@ -66,5 +73,7 @@ def run_list(args: argparse.Namespace) -> int:
     for style in list_styles(args.folder):
         print(f"{style.path.name}: {style.name}, space {style.space}")
         if args.thumbnails and style.thumbnail is not None:
-            write_picture(Picture(style.thumbnail), args.thumbnails / f"{style.path.stem}.png")
+            target = args.thumbnails / f"{style.path.stem}.png"
+            check_output(target, args.overwrite)
+            write_picture(Picture(style.thumbnail), target)
     return 0

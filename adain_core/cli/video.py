@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from fractions import Fraction
 from pathlib import Path
 
 from torch import Tensor
@@ -24,6 +23,7 @@ from ..video import (
     convert_film,
     count_frames,
     film_info,
+    frame_times,
     join_films,
     read_frames,
 )
@@ -98,10 +98,10 @@ def run(args: argparse.Namespace) -> int:
     if args.out.suffix.lower() not in VIDEO_SUFFIXES:
         raise VideoError(f"'{args.out.name}' has no known film suffix; use one of {', '.join(VIDEO_SUFFIXES)}.")
     check_output(args.out, args.overwrite)
-    film = film_info(args.content)
+    duration = film_info(args.content).duration
     check_masks(args)
-    span = own_span(film.duration)
-    change = stylizer(args, span[0] if span else 0.0, film.rate)
+    span = own_span(duration)
+    change = stylizer(args, span[0] if span else 0.0)
     part = part_of(args.out, rank()) if span else args.out
     if span:
         check_sound(args.content, args.out)
@@ -149,8 +149,8 @@ def part_of(out: Path, number: int) -> Path:
     return out.with_name(f".{out.stem}.{number}.mov")
 
 
-def stylizer(args: argparse.Namespace, start: float, rate: Fraction) -> FrameFunction:
-    """What happens to the frames of a film from a time on; so many follow in a second."""
+def stylizer(args: argparse.Namespace, start: float) -> FrameFunction:
+    """What happens to the frames of a film from a time on."""
     model = load_model(args)
     detail = DETAILS.get(args.transform, ())
 
@@ -161,10 +161,11 @@ def stylizer(args: argparse.Namespace, start: float, rate: Fraction) -> FrameFun
     if args.style:
         style = mix([measure(path) for path in args.style], args.weights)
     elif args.keyframe:
-        numbers = [(time - start) * float(rate) for time, _ in args.keyframe]
-        style = StyleTimeline(numbers, [measure(path) for _, path in args.keyframe]).at
-    mask = args.mask and masks_of(args.mask, start, rate)
-    regions = [(masks_of(where, start, rate), measure(path)) for where, path in args.region]
+        timeline = StyleTimeline([time for time, _ in args.keyframe], [measure(path) for _, path in args.keyframe])
+        style = at_frames(timeline, frame_times(args.content), start)
+    first = bisect_left(frame_times(args.content), start) if start else 0
+    mask = args.mask and masks_of(args.mask, start, first)
+    regions = [(masks_of(where, start, first), measure(path)) for where, path in args.region]
     names = ("alpha", "transform", "keep_colors", "smoothing", "cut", "size", "work_size", "tile", "low_memory")
     options = {name: getattr(args, name) for name in names}
 
@@ -174,18 +175,26 @@ def stylizer(args: argparse.Namespace, start: float, rate: Fraction) -> FrameFun
     return change
 
 
+def at_frames(timeline: StyleTimeline, times: list[float], start: float) -> Callable[[int], StyleStats]:
+    """The style of each frame by its number, counted from the first that is not before ``start``, in seconds after the
+    film's first."""
+    own = times[bisect_left(times, start) :]
+    return lambda number: timeline.at(own[min(number, len(own) - 1)] - times[0])
+
+
 def is_one_picture(path: Path) -> bool:
     """Whether a mask is an image for all frames, not a film or a folder with one for each."""
     return not path.is_dir() and path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def masks_of(path: Path, start: float, rate: Fraction) -> Mask:
-    """The mask of an image for all frames; those of a film or of a folder of images one by one, from a time on."""
+def masks_of(path: Path, start: float, first: int) -> Mask:
+    """The mask of an image for all frames; those of a film one by one from a time on, or of a folder of images from
+    the number of a frame on."""
     masks: Iterator[Tensor]
     if is_one_picture(path):
         return read_mask(path)
     if path.is_dir():
-        masks = map(read_mask, list_images(path)[math.ceil(start * rate) :])
+        masks = map(read_mask, list_images(path)[first:])
     else:
         masks = (_matte(frame) for frame in read_frames(path, start))
 

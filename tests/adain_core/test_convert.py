@@ -18,7 +18,7 @@ from adain_core.convert import find_networks
 from adain_core.encoder import STYLE_TAPS
 from adain_core.weights import load_model, load_weights
 from tests.helpers import TINY_WIDTHS as WIDTHS
-from tests.helpers import random_picture, tiny_model
+from tests.helpers import random_picture, sequential_vgg, tiny_model
 
 
 def conv(channels: int, out: int, relu: bool = True) -> list[nn.Module]:
@@ -330,6 +330,30 @@ def test_an_old_stream_that_asks_for_much_memory_is_refused(refused, tmp_path):
 def test_a_view_larger_than_its_storage_is_refused(refused, tmp_path):
     torch.save({"x": torch.zeros(1).expand(1000, 1000)}, tmp_path / "x.pth")
     assert "claims more numbers" in refused(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["two files", "one file"])
+def test_a_pair_that_does_not_fit_is_refused_before_anything_is_written(refused, tmp_path, together):
+    states = {"vgg": sequential_vgg(widths=(4, 4, 4, 4)), "decoder": report_decoder().state_dict()}
+    states = {"both": states} if together else states
+    for name, state in states.items():
+        torch.save(state, tmp_path / f"{name}.pth")
+    message = refused(*(tmp_path / f"{name}.pth" for name in states))
+    assert f"widths {', '.join(map(str, WIDTHS))}, but" in message and "has 4, 4, 4, 4;" in message
+
+
+@pytest.mark.parametrize("space", ["vgg19-torchvision", "someone-0123abcd"])
+def test_a_decoder_is_said_to_belong_to_a_space(convert, space):
+    path = convert(("--space", space), vgg=sequential_vgg(), decoder=report_decoder().state_dict())["decoder"]
+    assert load_weights(path).space == space
+
+
+@pytest.mark.parametrize("space", ["lite", "vgg19-normalised-relu5_1", "lite-88DE5F9A", "lite-88de5f9a0", ""])
+def test_a_name_that_is_no_space_is_refused(tmp_path, capsys, space):
+    with pytest.raises(SystemExit, match="2"):
+        main(["convert", "decoder.pth", "-o", str(tmp_path / "out"), f"--space={space}"])
+    message = capsys.readouterr().err
+    assert f"'{space}' is not a space" in message and "vgg19-torchvision or <name>-<8 hex digits>" in message
 
 
 def test_results_are_replaced_only_with_overwrite(convert, tmp_path, capsys):

@@ -6,7 +6,9 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
+from threading import Thread
 
 import huggingface_hub
 import pytest
@@ -70,6 +72,37 @@ def test_a_download_reports_its_progress_and_is_ended_by_it(served, model, tmp_p
     with pytest.raises(StopAsyncIteration):
         load_model("hf://another/place/tiny.safetensors", progress=stop)
     assert HubFile.parse("hf://another/place/tiny.safetensors").cached() is None
+
+
+def test_a_stop_counts_where_the_bar_belongs_to_a_thread_that_drops_it(served, model, tmp_path, monkeypatch):
+    def by_xet(repo_id, filename, *, tqdm_class, **options):
+        def transfer():
+            for bar in (tqdm_class(total=4, disable=True), tqdm_class(total=4, disable=True)):
+                for _ in range(4):
+                    with suppress(KeyboardInterrupt):
+                        bar.update(1)
+
+        thread = Thread(target=transfer)
+        thread.start()
+        thread.join()
+        return tmp_path / "source.safetensors"
+
+    shares = []
+
+    def stop_once(share):
+        shares.append(share)
+        if len(shares) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("adain_core.hub.hf_hub_download", by_xet)
+    with pytest.raises(KeyboardInterrupt):
+        download(HubFile.parse(ADDRESS), progress=stop_once)
+    assert shares == [0.25, 0.5, 0.75]
+
+
+def test_a_malformed_repository_is_refused_in_one_sentence(hub):
+    with pytest.raises(HubError, match=r"^hf://a--b/c/x\.safetensors@main cannot be downloaded"):
+        download(HubFile.parse("hf://a--b/c/x.safetensors"))
 
 
 def test_the_projects_own_repository_needs_no_name():

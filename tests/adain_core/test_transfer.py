@@ -188,6 +188,20 @@ def test_the_barycentre_of_independent_channels_is_the_linear_mix():
     torch.testing.assert_close(barycentre([a, b], [0.3, 0.7]), expected, **CLOSE)
 
 
+def test_the_barycentre_can_be_stopped_before_each_root():
+    matrices = [covariance(correlated(1, 5, 8, 8, seed=seed)) for seed in (0, 1, 2)]
+    shares: list[float] = []
+    barycentre(matrices, [0.2, 0.3, 0.5], shares.append)
+    assert len(shares) > 6 and shares == sorted(shares) and shares[-1] == 1
+
+    def stop(share: float) -> None:
+        if share > 0.005:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        barycentre(matrices, [0.2, 0.3, 0.5], stop)
+
+
 def test_a_mix_by_transport_is_a_style_that_transforms_can_use(content):
     styles = [measured(correlated(1, 6, 8, 8, seed=seed)) for seed in (1, 2, 3)]
     mixed = mix_by_transport(styles, [1, 1, 2])

@@ -93,9 +93,13 @@ def test_an_interrupted_film_plays(film, tmp_path):
                 raise KeyboardInterrupt
             yield picture
 
+    for name in ("out.mp4", "out.partial.mp4"):
+        with pytest.raises(KeyboardInterrupt):
+            convert_film(film, tmp_path / "out.mp4", stop_at_ten)
+        assert len(frames(tmp_path / name)) == 10
     with pytest.raises(KeyboardInterrupt):
-        convert_film(film, tmp_path / "out.mp4", stop_at_ten)
-    assert len(frames(tmp_path / "out.mp4")) == 10
+        convert_film(film, film, stop_at_ten)
+    assert len(frames(film)) == 30
 
 
 def test_a_film_that_is_interrupted_before_its_first_frame_leaves_what_was_there(film, tmp_path):

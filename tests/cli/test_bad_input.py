@@ -1,5 +1,9 @@
 """Each kind of bad input: one clear sentence on stderr, exit code 2, nothing half-written."""
 
+import errno
+import os
+import resource
+
 import pytest
 import torch
 from PIL import Image
@@ -133,9 +137,17 @@ def test_no_right_to_write(refused):
     assert "cannot be written" in refused(out="/proc/adain/out.png")
 
 
-def test_no_room_to_write(refused):
-    message = refused(out="/dev/full/out.png")
-    assert "/dev/full" in message
+def test_no_room_to_write(refused, tmp_path):
+    out = tmp_path / "out.png"
+    out.write_bytes(b"precious")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        message = refused("--overwrite", out=out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert f"{out} cannot be written as PNG: {os.strerror(errno.EFBIG)}" in message
+    assert out.read_bytes() == b"precious"
 
 
 def test_an_unknown_suffix(refused, tmp_path):

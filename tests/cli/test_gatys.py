@@ -1,9 +1,18 @@
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import termios
+import threading
+
 import pytest
 from PIL import Image
 
 from adain_core.cli import main
 from adain_core.images import read_picture
 from tests.cli.conftest import size_of
+from tests.helpers import ROOT
 
 
 def test_gatys_makes_a_picture_of_the_size_and_says_how_it_went(photo, painting, tmp_path, capsys):
@@ -32,6 +41,34 @@ def test_gatys_takes_several_styles_a_mask_and_keeps_transparency(painting, tmp_
     assert main(["gatys", str(content), str(painting), str(painting), "-o", str(out), *options]) == 0
     with Image.open(out) as image:
         assert image.mode == "RGBA" and image.getpixel((5, 5))[3] == 128
+
+
+def test_ctrl_c_ends_with_one_sentence_and_code_130(photo, painting, tmp_path):
+    """The work has begun when the progress bar appears, which only a terminal gets."""
+    out = tmp_path / "r.png"
+    options = ["--size", "40", "--iterations", "1000000", "--device", "cpu"]
+    command = [sys.executable, "-m", "adain_core", "gatys", photo, painting, "-o", out, *options]
+    screen, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    # A shell's jobs in the background ignore the signal, and so would a process that they start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(command, cwd=ROOT, stderr=terminal)
+    signal.signal(signal.SIGINT, before)
+    os.close(terminal)
+    watchdog = threading.Timer(300, process.kill)
+    watchdog.start()
+    text, sent = "", False
+    with contextlib.suppress(OSError):  # which is how Linux ends a terminal
+        while part := os.read(screen, 4096):
+            text += part.decode()
+            if "gatys:" in text and not sent:
+                process.send_signal(signal.SIGINT)
+                sent = True
+    code = process.wait()
+    watchdog.cancel()
+    os.close(screen)
+    assert code == 130 and text.endswith("adain: interrupted.\r\n") and "Traceback" not in text, text
+    assert not out.exists()
 
 
 def test_a_texture_has_the_size_that_was_asked_for(photo, tmp_path):

@@ -57,6 +57,8 @@ def test_a_saved_style_is_listed_and_used(run_here, photo, painting, tmp_path):
     listed = run_here("styles", library, "--thumbnails", tmp_path / "thumbnails")
     assert listed.stdout.startswith("noise.safetensors: Noise, space ")
     assert Image.open(tmp_path / "thumbnails" / "noise.png").size == (32, 48)
+    again = run_here("styles", library, "--thumbnails", tmp_path / "thumbnails")
+    assert again.returncode == 2 and "noise.png exists already; use --overwrite" in again.stderr
     for name, style in (("file", library / "noise.safetensors"), ("picture", painting)):
         assert run_here("stylize", photo, style, "-o", tmp_path / f"{name}.png", "--dtype", "float32").returncode == 0
     assert np.abs(pixels(tmp_path / "file.png") - pixels(tmp_path / "picture.png")).max() <= 1

@@ -3,12 +3,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from adain_core.cli.video import at_frames
+from adain_core.stats import StyleStats
+from adain_core.temporal import StyleTimeline
+from adain_core.video import frame_times
 from tests.helpers import ROOT
 
 av = pytest.importorskip("av")
@@ -48,6 +54,26 @@ def test_styles_over_time(run_here, film, painting, photo, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert len(times(tmp_path / "out.mkv")) == 10
+
+
+def test_keyframes_are_in_seconds_where_frames_come_unevenly(tmp_path):
+    path, ticks = tmp_path / "uneven.mkv", [500, 550, 600, 1500, 2500]  # milliseconds
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=20)
+        video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 1000)
+        for tick in ticks:
+            frame = av.VideoFrame.from_ndarray(np.zeros((32, 48, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = tick, Fraction(1, 1000)
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+    moments = [
+        StyleStats({"relu4_1": torch.full((1, 1, 1, 1), x)}, {"relu4_1": torch.ones(1, 1, 1, 1)}, "s")
+        for x in (0.0, 2.0)
+    ]
+    for start, own in ((0.0, [0.0, 0.05, 0.1, 1.0, 2.0]), (0.6, [0.1, 1.0, 2.0])):
+        style = at_frames(StyleTimeline([0.0, 2.0], moments), frame_times(path), start)
+        assert [style(i).mean["relu4_1"].item() for i in range(len(own))] == pytest.approx(own, abs=2e-3)
 
 
 def save_masks(folder: Path, count: int) -> Path:

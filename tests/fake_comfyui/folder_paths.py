@@ -53,6 +53,7 @@ def get_save_image_path(filename_prefix: str, output_dir: str) -> tuple[str, str
         raise Exception("Saving image outside the output folder is not allowed.")
     os.makedirs(folder, exist_ok=True)
     name = os.path.basename(os.path.normpath(filename_prefix))
-    counts = [f[len(name) + 1 :].split("_")[0] for f in os.listdir(folder) if f.startswith(f"{name}_")]
+    length = len(os.path.basename(filename_prefix))  # not that of the name, as in ComfyUI
+    counts = [f[length + 1 :].split("_")[0] for f in os.listdir(folder) if f[: length + 1] == f"{name}_"]
     counter = max([int(count) for count in counts if count.isdigit()], default=0) + 1
     return folder, name, counter, os.path.relpath(folder, output_dir), filename_prefix

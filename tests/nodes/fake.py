@@ -34,6 +34,7 @@ def start(pack: ModuleType, base: Path) -> Any:
 
     folder_paths.use(base)
     comfy.model_management.loaded.clear()
+    comfy.model_management.required.clear()
     comfy.model_management.stop_after = None
     comfy.utils.bars.clear()
     extension = asyncio.run(pack.comfy_entrypoint())

@@ -96,3 +96,17 @@ def test_stop_ends_the_first_evaluation_between_two_of_its_nine_layers(comfy, ti
     model_management.stop_after = checks
     with pytest.raises(model_management.InterruptProcessingException):
         gatys(comfy, tiny, image(), image(seed=1), iterations=1)
+
+
+def test_other_models_make_room_for_the_picture_or_the_style_whichever_takes_more(comfy, tiny):
+    from comfy import model_management
+
+    def asked(node, **options):
+        comfy.call(node, model=tiny, **(OPTIONS | {"iterations": 1} | options))
+        return model_management.required[-1]
+
+    small = asked("AdaINTextureSynthesis", style=image(), width=32, height=32)
+    assert 80 * 2**20 < small < asked("AdaINTextureSynthesis", style=image(), width=512, height=512)
+    assert small < asked("AdaINTextureSynthesis", style=image(1000, 1000), width=32, height=32)
+    options = {"content": image(), "size": 64, "style_weight": 1.0, "init": "content"}
+    assert small < asked("AdaINGatys", style=image(), **options)

@@ -117,7 +117,11 @@ def test_a_decoder_from_the_hub_finds_its_encoder_among_ones_own_files(comfy, hu
     decoder = folder / save_model("decoder.safetensors", parts="decoder")
     hub.add("someone/styles/decoder.safetensors", decoder.read_bytes(), tmp_path)
     decoder.unlink()
-    assert load(comfy, "lite", hub_address="hf://someone/styles/decoder.safetensors").space == "tiny"
+    address = "hf://someone/styles/decoder.safetensors"
+    assert load(comfy, "lite", hub_address=address).space == "tiny"
+    validate = comfy.nodes["AdaINModelLoader"].validate_inputs
+    assert validate(model="gone.safetensors", decoder=OWN_DECODER, precision="auto", hub_address=address) is True
+    assert "gone.safetensors" in validate(model="gone.safetensors", decoder=OWN_DECODER, precision="auto")
 
 
 def test_an_encoder_alone_serves_gatys_and_takes_another_decoder(comfy, hub, vgg):

@@ -177,8 +177,9 @@ def test_features_leave_nothing_on_the_device_that_they_are_moved_from(comfy, ti
     (features,) = comfy.call("AdaINBlend", features=features, style=style, mask=torch.rand(1, 40, 56))
     moved = features.to(torch.device("meta")).features
     (blend,) = moved.blends
-    tensors = [moved.content, moved.current, blend.mask, blend.style.image, *blend.style.mean.values()]
+    tensors = [moved.content, moved.current, blend.mask, *blend.style.mean.values()]
     assert all(x.device.type == "meta" for x in tensors)
+    assert blend.style.image.device.type == "cpu"  # a picture of any size, of which decoding takes tiles
 
 
 def test_mix_styles_is_the_weighted_mean_and_passes_over_what_is_not_connected(comfy, tiny):
@@ -199,6 +200,21 @@ def test_the_wasserstein_mixture_differs_where_covariances_are_known(comfy, tiny
             comfy.call("AdaINMixStyles", method=method, **inputs)[0] for method in ("linear", "wasserstein")
         )
         assert torch.allclose(linear.std["relu4_1"], transported.std["relu4_1"], atol=1e-6) == equal
+
+
+def test_a_wasserstein_mixture_can_be_stopped_before_each_root(comfy, tiny):
+    import comfy.utils as utils
+    from comfy import model_management
+
+    styles = [
+        comfy.call("AdaINComputeStyleStats", model=tiny, image=image(seed=i), detail="covariance")[0] for i in (1, 2)
+    ]
+    inputs = {"method": "wasserstein", "style_1": styles[0], "style_2": styles[1]}
+    comfy.call("AdaINMixStyles", **inputs)
+    assert utils.bars[-1].current == utils.bars[-1].total
+    model_management.stop_after = 5
+    with pytest.raises(model_management.InterruptProcessingException):
+        comfy.call("AdaINMixStyles", **inputs)
 
 
 def test_a_decoder_that_needs_the_styles_picture_says_so_of_a_mixture(comfy):
@@ -245,7 +261,7 @@ def test_every_bar_reaches_its_end(comfy, tiny):
     chain(comfy, tiny, image(batch=2), image(seed=1))
     stylize(comfy, tiny, image(), image(seed=1))
     stylize(comfy, tiny, image(), image(seed=1), low_memory=True)
-    assert len(utils.bars) == 6 and all(bar.current == bar.total for bar in utils.bars)
+    assert len(utils.bars) == 7 and all(bar.current == bar.total for bar in utils.bars)
 
 
 def test_stop_ends_a_node_between_two_layers_and_leaves_nothing_broken(comfy, tiny):

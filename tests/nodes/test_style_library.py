@@ -1,5 +1,6 @@
 """Save Style, Load Style and Preserve Color."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,27 @@ def test_the_thumbnail_is_shown_on_the_node(comfy, tiny):
     (name,) = comfy.call("AdaINSaveStyle", style=measured(comfy, tiny), filename_prefix="s")
     result = comfy.nodes["AdaINLoadStyle"].call("execute", "1", {"style": name})
     assert result.ui.image.shape[-1] == 3
+
+
+@pytest.mark.parametrize("prefix", ["oil/", "oil/.", "oil/waves/", "oil/waves", "", " ", "."])
+def test_nothing_is_overwritten_whatever_the_prefix(comfy, tiny, prefix):
+    first, second = (
+        comfy.call("AdaINSaveStyle", style=measured(comfy, tiny), filename_prefix=prefix)[0] for _ in range(2)
+    )
+    assert first != second
+    for name in (first, second):
+        assert comfy.call("AdaINLoadStyle", style=name)[0].space == "tiny"
+
+
+def test_a_subfolder_may_be_named_with_slashes_of_either_kind(comfy, tiny, monkeypatch):
+    import folder_paths
+
+    (name,) = comfy.call("AdaINSaveStyle", style=measured(comfy, tiny), filename_prefix="oil/waves")
+    assert comfy.call("AdaINLoadStyle", style=name.replace("/", "\\"))[0].space == "tiny"
+    monkeypatch.setattr(folder_paths, "get_filename_list", lambda _: ["oil\\waves.safetensors"])
+    monkeypatch.setattr(folder_paths, "get_full_path_or_raise", lambda _, listed: listed)
+    style_path = sys.modules[comfy.nodes["AdaINLoadStyle"].__module__].style_path
+    assert str(style_path("oil/waves.safetensors")) == "oil\\waves.safetensors"
 
 
 def test_nothing_is_written_or_read_outside_the_folder(comfy, tiny, tmp_path):

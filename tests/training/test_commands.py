@@ -16,6 +16,7 @@ from adain_core.encoder import Encoder
 from adain_core.weights import EMBEDDED, Weights, load_weights, save_weights, space_of
 from tests.helpers import TINY_WIDTHS, random_picture
 from training import benchmark, evaluate, experiments, fit, normalize_vgg, subset
+from training.checkpoint import is_finished
 from training.data import centre_square, find_images
 from training.networks import initialise
 
@@ -82,9 +83,9 @@ def test_evaluate_names_what_is_missing(data: Path, capsys: pytest.CaptureFixtur
     [
         ("--alpha=nan", "'nan' is not a number from 0 to 1"),
         ("--alpha=2", "'2' is not a number from 0 to 1"),
-        ("--pairs=0", "'0' is not a whole number from 1 on"),
+        ("--pairs=0", "'0' is not a whole number from 1 to a billion"),
         ("--size=15", "'15' is too small; expected at least 16 pixels"),
-        ("--size=-1", "'-1' is not a whole number from 1 on"),
+        ("--size=-1", "'-1' is not a whole number from 1 to a billion"),
     ],
 )
 def test_evaluate_names_numbers_that_are_none(
@@ -232,7 +233,7 @@ def test_experiments_train_what_is_missing(data: Path, tmp_path: Path) -> None:
 def test_an_interrupted_training_is_not_followed_by_the_next(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    endless = [part for change in [*small_changes(data), "steps=1000000"] for part in ("--set", change)]
+    few = [part for change in [*small_changes(data), "steps=2"] for part in ("--set", change)]
     training = ["--train", "--train-content", str(data / "content"), "--train-style", str(data / "style")]
     places = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "figures")]
     step = fit.Trainer.step
@@ -242,9 +243,14 @@ def test_an_interrupted_training_is_not_followed_by_the_next(
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(fit.Trainer, "step", interrupted)
-    assert experiments.main(["normalization", *pictures(data), *places, *training, *endless]) == 2
+    assert experiments.main(["normalization", *pictures(data), *places, *training, *few]) == 2
     assert "was interrupted; the same command goes on" in capsys.readouterr().err
     assert len(list((tmp_path / "runs").iterdir())) == 1
+    (left,) = (tmp_path / "runs").glob("*/*.safetensors")
+    assert not is_finished(left)
+    monkeypatch.setattr(fit.Trainer, "step", step)
+    assert experiments.main(["normalization", *pictures(data), *places, *training, *few]) == 0
+    assert is_finished(left)
 
 
 def small_changes(data: Path) -> list[str]:

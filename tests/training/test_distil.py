@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adain_core.pipeline import StyleTransfer
-from adain_core.weights import load_weights
+from adain_core.weights import EMBEDDED, load_weights
 from tests.helpers import random_picture
 from training import distil, fit
 
@@ -37,6 +37,26 @@ def test_a_small_pair_learns_from_a_teacher(
     assert model(random_picture(32, 32), random_picture(32, 32, seed=1)).isfinite().all()
     assert distil.main([*arguments, "--teacher-encoder", "no.safetensors"]) == 2
     assert "no.safetensors" in capsys.readouterr().err
+
+
+def test_the_losses_fall(
+    arguments: list[str], teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments += ["--widths", "8", "8", "16", "16", "--teacher-encoder", str(teacher)]
+    last = []
+    for steps in ("1", "60"):
+        assert distil.main([*arguments, "--steps", steps]) == 0
+        *_, line = capsys.readouterr().out.splitlines()
+        words = line.split()
+        last.append({name: float(words[words.index(name) + 1]) for name in ("inversion", "relu3_1", "relu4_1")})
+    assert all(last[1][name] < 0.8 * last[0][name] for name in last[0]), last
+
+
+@pytest.mark.parametrize("kind", ["study-add-content", "lite"])
+def test_a_teacher_with_skips_is_refused(kind: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    decoder = EMBEDDED / f"{kind}.safetensors"
+    assert distil.main([*arguments, "--teacher-encoder", str(decoder), "--teacher-decoder", str(decoder)]) == 2
+    assert "name a plain decoder" in capsys.readouterr().err
 
 
 def test_a_decoder_alone_learns_for_the_teachers_encoder(

@@ -6,6 +6,7 @@ import csv
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -222,6 +223,21 @@ def test_a_finished_run_says_so(tmp_path: Path, fit_arguments: Arguments, capsys
     assert main(arguments) == 2
     assert "--resume" in capsys.readouterr().err
     assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_run_goes_on_with_the_images_that_it_began_with(
+    data: Path, tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str]
+) -> None:
+    styles = tmp_path / "styles"
+    shutil.copytree(data / "style", styles)
+    arguments = [*fit_arguments(tmp_path / "run", options=("--resume",)), "--style", str(styles)]
+    assert main([*arguments, "--minutes", "0"]) == OUT_OF_TIME
+    first = min(styles.iterdir())
+    first.rename(styles / "zebra.png")
+    assert main(arguments) == 2
+    assert "holds other images than when" in capsys.readouterr().err
+    (styles / "zebra.png").rename(first)
+    assert main(arguments) == 0
 
 
 def test_parts_of_a_batch_add_up(tmp_path: Path, fit_arguments: Arguments) -> None:

@@ -8,6 +8,8 @@ OOM_EXCEPTION = torch.cuda.OutOfMemoryError
 
 loaded: list = []
 """The patchers that were asked for, in order."""
+required: list[float] = []
+"""How much memory was asked for besides, each time."""
 stop_after: int | None = None
 """How many more times somebody may ask whether the user pressed stop, before the answer is yes."""
 
@@ -51,6 +53,7 @@ def soft_empty_cache() -> None:
 
 
 def load_models_gpu(models: list, memory_required: float = 0, force_full_load: bool = False) -> None:
+    required.append(memory_required)
     for patcher in models:
         patcher.model.to(patcher.load_device)
         loaded.append(patcher)
