@@ -6,7 +6,6 @@ import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,33 +33,24 @@ class VideoError(ValueError):
     """A film cannot be read or written; the message names the file and what is wrong."""
 
 
-@dataclass(frozen=True)
-class FilmInfo:
-    """What a film's file says of itself: frames per second, and seconds."""
-
-    rate: Fraction
-    duration: float
-
-
-def film_info(path: Path) -> FilmInfo:
-    """Look into a film.
+def duration_of(path: Path) -> float:
+    """How long a film is by its header, in seconds; 0 where that does not say.
 
     Raises:
         VideoError: the file is missing, damaged or no film, or PyAV is not installed.
     """
     with _open(path) as film:
         video = film.streams.video[0]
-        length = Fraction(film.duration or 0, 1_000_000)
         if video.duration and video.time_base:
-            length = video.duration * video.time_base
-        return FilmInfo(_rate(video), float(length))
+            return float(video.duration * video.time_base)
+        return (film.duration or 0) / 1e6
 
 
 def count_frames(path: Path) -> int:
     """How many frames a film has, whatever its header says; it is read to its end, but not decoded.
 
     Raises:
-        VideoError: as :func:`film_info`.
+        VideoError: as :func:`duration_of`.
     """
     return len(_frame_times(path))
 
@@ -69,7 +59,7 @@ def frame_times(path: Path) -> list[float]:
     """When each frame of a film is shown, in seconds as the file counts them; it is read to its end, but not decoded.
 
     Raises:
-        VideoError: as :func:`film_info`.
+        VideoError: as :func:`duration_of`.
     """
     return sorted(time for time in _frame_times(path) if time is not None)
 

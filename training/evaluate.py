@@ -111,9 +111,8 @@ def pair_numbers(pairs: int, contents: int, styles: int) -> list[tuple[int, int]
 
 def load_model(text: str, device: str, dtype: str) -> tuple[str, StyleTransfer]:
     """The model that ``[LABEL=]MODEL[,DECODER]`` names, and its label."""
-    label, names = "", text
-    if not Path(text.partition(",")[0]).exists():  # a path may hold an equals sign
-        label, names = text.split("=", 1) if "=" in text else ("", text)
+    is_path = Path(text.partition(",")[0]).exists()  # which may hold an equals sign
+    label, names = text.split("=", 1) if "=" in text and not is_path else ("", text)
     model, _, decoder = names.partition(",")
     return label or Path(decoder or model).stem, StyleTransfer.from_pretrained(model, decoder or None, device, dtype)
 

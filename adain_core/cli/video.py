@@ -22,7 +22,7 @@ from ..video import (
     check_sound,
     convert_film,
     count_frames,
-    film_info,
+    duration_of,
     frame_times,
     join_films,
     read_frames,
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out.suffix.lower() not in VIDEO_SUFFIXES:
         raise VideoError(f"'{args.out.name}' has no known film suffix; use one of {', '.join(VIDEO_SUFFIXES)}.")
     check_output(args.out, args.overwrite)
-    duration = film_info(args.content).duration
+    duration = duration_of(args.content)
     check_masks(args)
     span = own_span(duration)
     change = stylizer(args, span[0] if span else 0.0)
@@ -157,13 +157,14 @@ def stylizer(args: argparse.Namespace, start: float) -> FrameFunction:
     def measure(path: Path) -> StyleStats:
         return measure_style(model, read_style(path, args), args, detail)
 
+    times = frame_times(args.content) if args.keyframe or start else []
+    first = bisect_left(times, start)
     style: StyleStats | Callable[[int], StyleStats] | None = None
     if args.style:
         style = mix([measure(path) for path in args.style], args.weights)
     elif args.keyframe:
         timeline = StyleTimeline([time for time, _ in args.keyframe], [measure(path) for _, path in args.keyframe])
-        style = at_frames(timeline, frame_times(args.content), start)
-    first = bisect_left(frame_times(args.content), start) if start else 0
+        style = at_frames(timeline, times, first)
     mask = args.mask and masks_of(args.mask, start, first)
     regions = [(masks_of(where, start, first), measure(path)) for where, path in args.region]
     names = ("alpha", "transform", "keep_colors", "smoothing", "cut", "size", "work_size", "tile", "low_memory")
@@ -175,11 +176,9 @@ def stylizer(args: argparse.Namespace, start: float) -> FrameFunction:
     return change
 
 
-def at_frames(timeline: StyleTimeline, times: list[float], start: float) -> Callable[[int], StyleStats]:
-    """The style of each frame by its number, counted from the first that is not before ``start``, in seconds after the
-    film's first."""
-    own = times[bisect_left(times, start) :]
-    return lambda number: timeline.at(own[min(number, len(own) - 1)] - times[0])
+def at_frames(timeline: StyleTimeline, times: list[float], first: int) -> Callable[[int], StyleStats]:
+    """The style of each frame by its number, counted from that of the ``first``; the film's beginning is time 0."""
+    return lambda number: timeline.at(times[min(first + number, len(times) - 1)] - times[0])
 
 
 def is_one_picture(path: Path) -> bool:

@@ -1,13 +1,9 @@
-"""Training runs: every recipe, interruptions, several processes, bad input."""
+"""Training runs: every recipe, several processes, bad input; see test_resume for what is interrupted."""
 
 from __future__ import annotations
 
-import csv
 import os
 import re
-import resource
-import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,12 +17,12 @@ from adain_core.pipeline import StyleTransfer
 from adain_core.stats import StyleStats
 from adain_core.weights import EMBEDDED
 from tests.helpers import ROOT, TINY_WIDTHS, random_picture
-from training.fit import INTERRUPTED, OUT_OF_TIME, Trainer, main
+from tests.training.runs import assert_same_run, read_log
+from training.fit import main
 from training.recipe import RECIPES, load_recipe
 
 Arguments = Callable[..., list[str]]
 RECIPE_NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
-FIXED = ("step", "content", "style", "total", "lr", "grad_norm")
 EXPECTED_RECIPES = {
     "paper",
     "torchvision-encoder",
@@ -48,35 +44,6 @@ EXPECTED_RECIPES = {
     "lite",
     "lite-large",
 }
-
-
-def read_log(run: Path) -> list[dict[str, float]]:
-    with (run / "log.csv").open(newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-
-
-def assert_same_run(run: Path, expected: Path, tolerance: float = 1e-5) -> None:
-    """Equal curves and equal weights."""
-    rows, expected_rows = read_log(run), read_log(expected)
-    assert len(rows) == len(expected_rows) > 0
-    for row, expected_row in zip(rows, expected_rows, strict=True):
-        for key in FIXED:
-            assert row[key] == pytest.approx(expected_row[key], rel=tolerance), (row["step"], key)
-    weights, expected_weights = (load_file(r / f"{r.name}.safetensors") for r in (run, expected))
-    for key, value in expected_weights.items():
-        torch.testing.assert_close(weights[key], value, rtol=1e-3, atol=10 * tolerance)
-
-
-def leave_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Send Ctrl-C to this process during a step."""
-    original = Trainer.step
-
-    def step_and_interrupt(self: Trainer, *batch: object) -> None:
-        original(self, *batch)
-        if self.done == step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(Trainer, "step", step_and_interrupt)
 
 
 def test_every_experiment_of_the_report_has_a_recipe() -> None:
@@ -145,99 +112,6 @@ def test_both_conventions_and_the_optional_terms(tmp_path: Path, fit_arguments: 
     assert row["content"] != pytest.approx(mse["content"])
     assert row["total"] > row["content"] + 10 * row["style"]
     assert mse["total"] == pytest.approx(mse["content"] + 10 * mse["style"], rel=1e-4)
-
-
-@pytest.mark.parametrize(("moment", "optimizer"), [("between checkpoints", "soap"), ("during a checkpoint", "adam")])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    moment: str, optimizer: str, tmp_path: Path, fit_arguments: Arguments
-) -> None:
-    # SOAP looks for new eigenvectors every ten steps.
-    changes = ("steps=13", f"optimizer={optimizer}", "log_every=3", "checkpoint_every=2", "ema=0.9", "workers=1")
-    script = tmp_path / "killed.py"
-    script.write_text(KILL_BETWEEN if moment == "between checkpoints" else KILL_DURING)
-    arguments = fit_arguments(tmp_path / "killed" / "run", *changes)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    killed = subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    step = torch.load(tmp_path / "killed" / "run" / "checkpoint.pt", weights_only=True)["step"]
-    assert step == (4 if moment == "between checkpoints" else 2)
-    assert main([*arguments, "--resume"]) == 0
-    assert main(fit_arguments(tmp_path / "whole" / "run", *changes)) == 0
-    assert_same_run(tmp_path / "killed" / "run", tmp_path / "whole" / "run")
-    assert not list((tmp_path / "killed" / "run").glob(".checkpoint*"))
-
-
-KILL_BETWEEN = """
-import os, signal, sys
-from training.fit import Trainer, main
-step = Trainer.step
-def step_and_die(self, *batch):
-    if self.done == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-    step(self, *batch)
-Trainer.step = step_and_die
-main(sys.argv[1:])
-"""
-KILL_DURING = """
-import os, signal, sys
-from training.fit import main
-replace, calls = os.replace, []
-def replace_or_die(source, target):
-    if str(target).endswith("checkpoint.pt"):
-        calls.append(target)
-        if len(calls) == 2:
-            os.truncate(source, 1000)
-            os.kill(os.getpid(), signal.SIGKILL)
-    replace(source, target)
-os.replace = replace_or_die
-main(sys.argv[1:])
-"""
-
-
-def test_ctrl_c_saves_and_leaves(
-    tmp_path: Path, fit_arguments: Arguments, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run, changes = tmp_path / "cut" / "run", ("steps=5", "workers=1")
-    before = signal.getsignal(signal.SIGINT)
-    with monkeypatch.context() as patch:
-        leave_at(patch, step=3)
-        assert main(fit_arguments(run, *changes)) == INTERRUPTED
-    assert signal.getsignal(signal.SIGINT) is before
-    assert "Saved at step 3 of 5" in capsys.readouterr().err
-    assert main(fit_arguments(run, *changes, options=("--resume",))) == 0
-    assert main(fit_arguments(tmp_path / "whole" / "run", *changes)) == 0
-    assert_same_run(run, tmp_path / "whole" / "run")
-
-
-def test_a_deadline_saves_and_leaves(tmp_path: Path, fit_arguments: Arguments) -> None:
-    assert main(fit_arguments(tmp_path, "steps=1000000", options=("--minutes", "0"))) == OUT_OF_TIME
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 1
-
-
-def test_a_finished_run_says_so(tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = fit_arguments(tmp_path / "run", "steps=1")
-    assert main([*arguments, "--resume"]) == 0
-    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
-    assert main([*arguments, "--resume"]) == 0
-    assert "is finished" in capsys.readouterr().out
-    assert main(arguments) == 2
-    assert "--resume" in capsys.readouterr().err
-    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
-
-
-def test_a_run_goes_on_with_the_images_that_it_began_with(
-    data: Path, tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str]
-) -> None:
-    styles = tmp_path / "styles"
-    shutil.copytree(data / "style", styles)
-    arguments = [*fit_arguments(tmp_path / "run", options=("--resume",)), "--style", str(styles)]
-    assert main([*arguments, "--minutes", "0"]) == OUT_OF_TIME
-    first = min(styles.iterdir())
-    first.rename(styles / "zebra.png")
-    assert main(arguments) == 2
-    assert "holds other images than when" in capsys.readouterr().err
-    (styles / "zebra.png").rename(first)
-    assert main(arguments) == 0
 
 
 def test_parts_of_a_batch_add_up(tmp_path: Path, fit_arguments: Arguments) -> None:
@@ -332,37 +206,6 @@ def test_a_loss_that_is_not_finite_ends_the_run(
     assert "not finite" in capsys.readouterr().err
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     assert state["step"] >= 1
-
-
-def test_a_full_disk_costs_no_checkpoint(
-    tmp_path: Path, fit_arguments: Arguments, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = fit_arguments(tmp_path / "run", "checkpoint_every=2", options=("--resume",))
-    with monkeypatch.context() as patch:
-        leave_at(patch, step=3)
-        assert main(arguments) == INTERRUPTED
-    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
-    try:
-        assert main(arguments) == 2
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "cannot be written" in capsys.readouterr().err
-    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
-    assert main(arguments) == 0
-
-
-def test_a_resume_from_another_recipe_is_refused(
-    tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(fit_arguments(tmp_path / "run", "steps=1")) == 0
-    assert main(fit_arguments(tmp_path / "run", "steps=2", "style_weight=5", options=("--resume",))) == 2
-    error = capsys.readouterr().err
-    assert "steps = 1" in error
-    assert "style_weight = 10.0" in error
-    # What the curve does not depend on may change.
-    assert main(fit_arguments(tmp_path / "run", "steps=1", "checkpoint_every=7", options=("--resume",))) == 0
 
 
 @pytest.mark.parametrize(
