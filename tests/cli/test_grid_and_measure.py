@@ -38,7 +38,7 @@ def test_a_sheet_has_two_sides(photo, painting, tmp_path, capsys):
 
 def test_stylising_brings_the_style_nearer(tmp_path, capsys):
     examples = ROOT / "workflows" / "examples"
-    photo, painting = str(examples / "photo_coffee.jpg"), str(examples / "style_flow.jpg")
+    photo, painting = str(examples / "photo_coffee.jpg"), str(examples / "style_woodcut.jpg")
 
     def style_loss(result: str) -> float:
         capsys.readouterr()
