@@ -8,8 +8,9 @@ demo: $(VENV)/demo
 	$(BIN)/python -m adain_core stylize workflows/examples/photo_astronaut.jpg workflows/examples/style_flow.jpg \
 		-o out/demo.png --overwrite
 
+# Two processes of one thread each: with the threads that torch takes by itself they would wait for each other.
 test: $(VENV)/test
-	$(BIN)/python -m pytest $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST)
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
