@@ -38,7 +38,7 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
 
     Raises:
         WeightsError: a file is missing or does not fit.
-        TrainingError: the decoder beside has other widths.
+        TrainingError: the decoder beside has other widths, or the teacher of the colours reads other features.
     """
     torch.manual_seed(recipe.seed)
     loss_encoder, loss_space = load_encoder(recipe.loss_network)
@@ -64,6 +64,7 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
                 f"'beside' = {recipe.beside!r}: its decoder has the widths {beside.widths}, expected {decoder.widths}."
             )
         beside.requires_grad_(True)
+    teacher = colour_teacher(recipe.colour_teacher, loss_space) if recipe.colour_teacher else None
     normalization = None
     if recipe.normalization != "adain":
         pairs = style_images if recipe.normalization == "conditional" else 1
@@ -71,9 +72,27 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
     encoder.requires_grad_(recipe.train_encoder)
     return (
         Stylizer(encoder, decoder, normalization, beside),
-        LossNetwork(loss_encoder, recipe.pool),
+        LossNetwork(loss_encoder, recipe.pool, teacher),
         space,
     )
+
+
+def colour_teacher(name: str, loss_space: str) -> Decoder:
+    """The decoder whose coarse colours the results shall have.
+
+    Raises:
+        WeightsError: there is no such file.
+        TrainingError: it is not a plain decoder of the loss network's space.
+    """
+    weights = load_weights(resolve(name))
+    decoder = weights.decoder
+    if not decoder or weights.space != loss_space or decoder.skips.taps or decoder.style_inside:
+        found = f"a {decoder.skips} decoder" if decoder else "an encoder"
+        raise TrainingError(
+            f"'colour_teacher' = {name!r}: expected a plain decoder for the features of the loss network,"
+            f" {loss_space}; this file holds {found} for {weights.space}."
+        )
+    return decoder
 
 
 def export(
@@ -101,7 +120,7 @@ def export(
     changes = {key: value for key, value in as_dict(recipe).items() if value != as_dict(Recipe())[key]}
     # A path says something on one machine only; the file's name says it everywhere.
     named = {
-        key: Path(value).name if key in ("encoder", "loss_network", "start", "beside") else value
+        key: Path(value).name if key in ("encoder", "loss_network", "start", "beside", "colour_teacher") else value
         for key, value in changes.items()
     }
     info = {"training": json.dumps({**summary, "recipe": named})}

@@ -170,8 +170,9 @@ class Trainer:
     def _make_networks(self, checkpoint: dict[str, Any]) -> None:
         recipe = self.recipe
         self.stylizer, loss_network, self.space = build(recipe, len(self.style.paths))
-        for network in (self.stylizer, loss_network.encoder):
-            network.to(self.device, memory_format=torch.channels_last)
+        for network in (self.stylizer, loss_network.encoder, loss_network.colour_teacher):
+            if network:
+                network.to(self.device, memory_format=torch.channels_last)
         self.parameters = [p for p in self.stylizer.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(recipe, self.parameters)
         self.average = None

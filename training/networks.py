@@ -149,15 +149,18 @@ class CropCache:
 
 class LossNetwork:
     """A frozen encoder that says what a picture should look like: relu4_1 of the contents and statistics of the styles.
+    A decoder for it can say of what colours, too.
 
     Args:
         encoder: with all of STYLE_TAPS.
         pool: number of different crops of each kind, whose answers are kept (relu4_1 in half precision), so that a crop
             that comes again costs nothing; 0 keeps none.
+        colour_teacher: a frozen plain decoder for the encoder's features.
     """
 
-    def __init__(self, encoder: Encoder, pool: int = 0) -> None:
+    def __init__(self, encoder: Encoder, pool: int = 0, colour_teacher: Decoder | None = None) -> None:
         self.encoder = encoder
+        self.colour_teacher = colour_teacher
         self._contents, self._styles = (CropCache(pool), CropCache(pool)) if pool else (None, None)
 
     @torch.no_grad()
@@ -185,3 +188,10 @@ class LossNetwork:
     def features(self, pictures: Tensor) -> dict[str, Tensor]:
         """All taps of results [B, 3, H, W], differentiable."""
         return self.encoder(pictures, STYLE_TAPS)
+
+    def colour_loss(self, pictures: Tensor, target: Tensor) -> Tensor:
+        """Mean squared difference of the coarse colours of results [B, 3, H, W] and of what the teacher makes of their
+        target, relu4_1 after AdaIN [B, C, H / 8, W / 8]. Coarse: means over 4 x 4 pixels."""
+        with torch.no_grad():
+            wanted = self.colour_teacher(target)
+        return nn.functional.mse_loss(*(nn.functional.avg_pool2d(x.float(), 4) for x in (pictures, wanted)))

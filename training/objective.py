@@ -70,11 +70,15 @@ class Objective(nn.Module):
         return {**terms, "total": total}
 
     def _losses(self, pictures: Tensor, target: Tensor, stats: StyleStats) -> tuple[dict[str, Tensor], Tensor]:
-        """The content and the style loss of results [B, 3, H, W], and their weighted sum."""
+        """The content, the style and, with a teacher, the colour loss of results [B, 3, H, W]; their weighted sum."""
         recipe = self.recipe
         found = self.loss_network.features(pictures)
         terms = {
             "content": content_loss(found[DEEPEST_TAP], target, recipe.convention),
             "style": torch.stack(list(style_losses(found, stats, recipe.convention).values())).sum(),
         }
-        return terms, recipe.content_weight * terms["content"] + recipe.style_weight * terms["style"]
+        total = recipe.content_weight * terms["content"] + recipe.style_weight * terms["style"]
+        if self.loss_network.colour_teacher:
+            terms["colour"] = self.loss_network.colour_loss(pictures, target)
+            total = total + recipe.colour_weight * terms["colour"]
+        return terms, total

@@ -87,6 +87,12 @@ class Recipe:
     """Weight of the L1 distance of the content and its reconstruction; one more pass of encoder and decoder."""
     tv_weight: float = 0.0
     """Weight of the total variation of the results; no cost."""
+    colour_teacher: str = ""
+    """An embedded model or a file with a plain decoder for the loss network's features, such as vgg19-plain: the
+    results' coarse colours, means over 4 x 4 pixels, are drawn to those of the picture that it makes of the target. It
+    keeps a small network from lifting dark parts to the style's middle grey. 1 unit more a step."""
+    colour_weight: float = 100.0
+    """Weight of their mean squared difference."""
 
     # Optimisation.
     optimizer: Literal["adam", "soap"] = "adam"

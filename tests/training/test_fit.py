@@ -13,12 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from adain_core.decoder import Decoder
 from adain_core.pipeline import StyleTransfer
+from adain_core.skips import Skips
 from adain_core.stats import StyleStats
-from adain_core.weights import EMBEDDED
+from adain_core.weights import EMBEDDED, Weights, load_weights, save_weights
 from tests.helpers import ROOT, TINY_WIDTHS, random_picture
 from tests.training.runs import assert_same_run, read_log
 from training.fit import main
+from training.networks import initialise
 from training.recipe import RECIPES, load_recipe
 
 Arguments = Callable[..., list[str]]
@@ -46,14 +49,28 @@ EXPECTED_RECIPES = {
 }
 
 
+def decoder_of_the_loss_network(tmp_path: Path, data: Path, kind: str = "plain") -> Path:
+    """The file of a random decoder for the features of the small loss network, whose pictures are orange."""
+    decoder = Decoder(TINY_WIDTHS, Skips.parse(kind)).requires_grad_(False)
+    initialise(decoder)
+    decoder.conv1_1.bias.copy_(torch.tensor([0.9, 0.5, 0.1]))
+    path = tmp_path / f"{kind}.safetensors"
+    save_weights(Weights(load_weights(data / "loss.safetensors").space, None, decoder), path)
+    return path
+
+
 def test_every_experiment_of_the_report_has_a_recipe() -> None:
     assert set(RECIPE_NAMES) >= EXPECTED_RECIPES
 
 
 @pytest.mark.parametrize("recipe", RECIPE_NAMES)
-def test_every_recipe_gives_a_model_that_stylises(recipe: str, tmp_path: Path, fit_arguments: Arguments) -> None:
+def test_every_recipe_gives_a_model_that_stylises(
+    recipe: str, tmp_path: Path, fit_arguments: Arguments, data: Path
+) -> None:
     run = tmp_path / "run"
     changes = [f"widths=[{','.join(map(str, TINY_WIDTHS))}]"] if load_recipe(recipe, []).train_encoder else []
+    if load_recipe(recipe, []).colour_teacher:
+        changes.append(f"colour_teacher={decoder_of_the_loss_network(tmp_path, data)}")
     assert main(fit_arguments(run, "steps=2", *changes, recipe=recipe)) == 0
     assert [row["step"] for row in read_log(run)] == [2]
     assert {"checkpoint.pt", "curves.png", "samples.png", "run.safetensors"} <= {p.name for p in run.iterdir()}
@@ -112,6 +129,28 @@ def test_both_conventions_and_the_optional_terms(tmp_path: Path, fit_arguments: 
     assert row["content"] != pytest.approx(mse["content"])
     assert row["total"] > row["content"] + 10 * row["style"]
     assert mse["total"] == pytest.approx(mse["content"] + 10 * mse["style"], rel=1e-4)
+
+
+def test_results_take_on_the_coarse_colours_of_the_teacher(
+    tmp_path: Path, fit_arguments: Arguments, data: Path
+) -> None:
+    teacher = decoder_of_the_loss_network(tmp_path, data)
+    changes = ("steps=40", "lr=3e-3", "log_every=10", "content_weight=0", "style_weight=0", f"colour_teacher={teacher}")
+    assert main(fit_arguments(tmp_path / "run", *changes)) == 0
+    totals = [row["total"] for row in read_log(tmp_path / "run")]
+    assert 0 < totals[-1] < 0.2 * totals[0]
+
+
+def test_a_teacher_of_colours_that_does_not_fit_is_refused(
+    tmp_path: Path, fit_arguments: Arguments, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file, found in (
+        (decoder_of_the_loss_network(tmp_path, data, "concat-content"), "a concat-content decoder"),
+        (data / "loss.safetensors", "an encoder"),
+        (EMBEDDED / "vgg19-plain.safetensors", "a plain decoder for vgg19-normalised"),
+    ):
+        assert main(fit_arguments(tmp_path / "run", f"colour_teacher={file}")) == 2
+        assert f"this file holds {found}" in capsys.readouterr().err
 
 
 def test_parts_of_a_batch_add_up(tmp_path: Path, fit_arguments: Arguments) -> None:

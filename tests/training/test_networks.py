@@ -1,4 +1,4 @@
-"""The loss network's memory, and encoders for normalised input."""
+"""The loss network's memory and its colours, and encoders for normalised input."""
 
 from __future__ import annotations
 
@@ -54,3 +54,14 @@ def test_what_is_known_of_the_features_changes_no_picture(encoder: Encoder, skip
     known = loss_network.content_features(content, []), loss_network.style_stats(style, [])
     images = torch.zeros(1, dtype=torch.long)
     torch.testing.assert_close(stylizer(content, style, images, *known), stylizer(content, style, images))
+
+
+def test_the_colour_loss_sees_coarse_colours_alone(encoder: Encoder) -> None:
+    teacher = Decoder(TINY_WIDTHS).requires_grad_(False)
+    initialise(teacher)
+    loss_network = LossNetwork(encoder, colour_teacher=teacher)
+    target = encoder(random_picture(32, 32))["relu4_1"]
+    wanted = teacher(target)
+    fine = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16)
+    torch.testing.assert_close(loss_network.colour_loss(wanted + fine, target), torch.tensor(0.0))
+    torch.testing.assert_close(loss_network.colour_loss(wanted + 0.25, target), torch.tensor(0.0625))
