@@ -64,7 +64,7 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
                 f"'beside' = {recipe.beside!r}: its decoder has the widths {beside.widths}, expected {decoder.widths}."
             )
         beside.requires_grad_(True)
-    teacher = colour_teacher(recipe.colour_teacher, loss_space) if recipe.colour_teacher else None
+    teacher = load_colour_teacher(recipe.colour_teacher, loss_space) if recipe.colour_teacher else None
     normalization = None
     if recipe.normalization != "adain":
         pairs = style_images if recipe.normalization == "conditional" else 1
@@ -77,7 +77,7 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
     )
 
 
-def colour_teacher(name: str, loss_space: str) -> Decoder:
+def load_colour_teacher(name: str, loss_space: str) -> Decoder:
     """The decoder whose coarse colours the results shall have.
 
     Raises:
