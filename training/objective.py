@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from adain_core.encoder import DEEPEST_TAP
 from adain_core.measure import content_loss, style_losses, total_variation
@@ -12,6 +15,23 @@ from adain_core.stats import StyleStats
 
 from .networks import LossNetwork, Stylizer
 from .recipe import Recipe
+
+
+class Shown(torch.autograd.Function):
+    """Pictures as they are shown, clamped to 0..1; a decoder that is judged by more hides what the losses ask for beyond
+    that. The gradient of a value outside passes where a descent brings it back."""
+
+    @staticmethod
+    def forward(ctx: Any, pictures: Tensor) -> Tensor:
+        ctx.save_for_backward(pictures)
+        return pictures.clamp(0, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (pictures,) = ctx.saved_tensors
+        leaves = ((pictures > 1) & (grad < 0)) | ((pictures < 0) & (grad > 0))
+        return grad.masked_fill(leaves, 0)
 
 
 class Objective(nn.Module):
@@ -72,6 +92,7 @@ class Objective(nn.Module):
     def _losses(self, pictures: Tensor, target: Tensor, stats: StyleStats) -> tuple[dict[str, Tensor], Tensor]:
         """The content, the style and, with a teacher, the colour loss of results [B, 3, H, W]; their weighted sum."""
         recipe = self.recipe
+        pictures = Shown.apply(pictures)
         found = self.loss_network.features(pictures)
         terms = {
             "content": content_loss(found[DEEPEST_TAP], target, recipe.convention),

@@ -1,0 +1,48 @@
+"""The losses of a training step are those of the pictures that a user will see."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from adain_core.decoder import Decoder
+from adain_core.encoder import STYLE_TAPS, Encoder
+from adain_core.measure import measure
+from adain_core.stats import StyleStats
+from tests.helpers import TINY_WIDTHS, random_picture
+from training.networks import LossNetwork, Stylizer, initialise
+from training.objective import Objective, Shown
+from training.recipe import Recipe
+
+
+@pytest.fixture
+def stylizer() -> Stylizer:
+    torch.manual_seed(0)
+    encoder, decoder = Encoder(TINY_WIDTHS), Decoder(TINY_WIDTHS)
+    for network in (encoder, decoder):
+        initialise(network.requires_grad_(False))
+    return Stylizer(encoder, decoder)
+
+
+@pytest.mark.parametrize("gain", [1.0, 30.0])
+def test_the_losses_are_those_of_the_clamped_results(stylizer: Stylizer, gain: float) -> None:
+    stylizer.decoder.get_submodule("conv1_1").weight.mul_(gain)
+    content, style = random_picture(32, 32, seed=1), random_picture(32, 32, seed=2)
+    encoder, images = stylizer.encoder, torch.zeros(1, dtype=torch.long)
+    result = stylizer(content, style, images)
+    assert gain == 1 or (result.min() < -1 and result.max() > 2)
+    terms = Objective(Recipe(), stylizer, LossNetwork(encoder))(content, style, [0], [0], images)
+    stats = StyleStats.measure(encoder(style, STYLE_TAPS), space="")
+    expected = measure(encoder, result.clamp(0, 1), content, encoder(content)["relu4_1"], stats)
+    assert terms["content"].item() == pytest.approx(expected.content, rel=1e-4)
+    assert terms["style"].item() == pytest.approx(expected.total_style, rel=1e-4)
+
+
+def test_a_value_beyond_white_or_black_is_led_back_but_not_further_away() -> None:
+    pictures = torch.tensor([-0.5, 0.5, 1.5]).requires_grad_()
+    shown = Shown.apply(pictures)
+    assert shown.tolist() == [0, 0.5, 1]
+    (brighter,) = torch.autograd.grad(-shown.sum(), pictures, retain_graph=True)
+    (darker,) = torch.autograd.grad(shown.sum(), pictures)
+    assert brighter.tolist() == [-1, -1, 0]
+    assert darker.tolist() == [0, 1, 1]
