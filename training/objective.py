@@ -18,8 +18,8 @@ from .recipe import Recipe
 
 
 class Shown(torch.autograd.Function):
-    """Pictures as they are shown, clamped to 0..1; a decoder that is judged by more hides what the losses ask for beyond
-    that. The gradient of a value outside passes where a descent brings it back."""
+    """Pictures as they are shown, clamped to 0..1: a decoder that is judged by values outside meets its losses there.
+    The gradient of such a value passes where a descent brings it back."""
 
     @staticmethod
     def forward(ctx: Any, pictures: Tensor) -> Tensor:
