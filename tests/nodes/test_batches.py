@@ -88,7 +88,8 @@ def test_slow_transforms_take_one_picture_at_a_time_whatever_the_memory(comfy, t
     together.clear()
     result = way(comfy, tiny, contents, style, transform="wct", **measure)
     assert together.count(1) >= 3
-    assert torch.equal(result[1:2], way(comfy, tiny, contents[1:2], style, transform="wct", **measure))
+    alone = way(comfy, tiny, contents[1:2], style, transform="wct", **measure)
+    torch.testing.assert_close(result[1:2], alone, rtol=0, atol=1e-4)
 
 
 def test_blends_in_a_row_compose_in_parts_as_in_one(comfy, tiny, pack, monkeypatch):
@@ -104,7 +105,7 @@ def test_blends_in_a_row_compose_in_parts_as_in_one(comfy, tiny, pack, monkeypat
     whole = blended()
     monkeypatch.setattr(sys.modules[f"{PACK}.adain_core.analyzer"], "default_memory", lambda device: 1.0)
     parts = blended()
-    torch.testing.assert_close(parts.current, whole.current)
+    torch.testing.assert_close(parts.current, whole.current, rtol=1e-4, atol=1e-4)
     for a, b in zip(parts.blends, whole.blends, strict=True):
         assert torch.equal(a.mask, b.mask) and a.mask.ndim == 4
 
