@@ -18,8 +18,8 @@ from .recipe import Recipe
 
 
 class Shown(torch.autograd.Function):
-    """Results [B, 3, H, W] as they are shown, clamped to 0..1: losses that see more are met beyond black and white, where
-    nobody sees it. The gradient of a value outside passes only where a descent brings it back."""
+    """Results [B, 3, H, W] as they are shown, clamped to 0..1: losses that see more are met beyond black and white,
+    where nobody sees it. The gradient of a value outside passes only where a descent brings it back."""
 
     @staticmethod
     def forward(ctx: Any, pictures: Tensor) -> Tensor:
