@@ -32,9 +32,12 @@ def adain(
     """AdaIN (Huang and Belongie 2017, equation 8): each channel receives the style's mean and standard deviation."""
     content = _content(features, tap, mask, content)
     scale = style.std[tap] / content.std[tap]
-    shift = style.mean[tap] - content.mean[tap] * scale
-    # In the features' own dtype: a shallow map in float32 takes longer to move through memory than to convolve.
-    return torch.addcmul(shift.to(features.dtype), features, scale.to(features.dtype))
+    # In the features' own dtype: a shallow map in float32 takes longer to move through memory than to convolve. About
+    # the mean, since a flat picture's scale is so large that rounding it would move all that is not centred; what
+    # rounding the mean leaves goes into the shift.
+    centre = content.mean[tap].to(features.dtype)
+    shift = style.mean[tap] + (centre.float() - content.mean[tap]) * scale
+    return torch.addcmul(shift.to(features.dtype), features - centre, scale.to(features.dtype))
 
 
 def instance_norm(
