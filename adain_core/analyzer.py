@@ -14,9 +14,9 @@ from torch import Tensor
 from .device import resolve_device, resolve_dtype
 from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from .features import Features
-from .images import checked_image, from_pil, resize, scale_short_side
+from .images import Picture, checked_image, from_pil, resize, scale_short_side
 from .masks import checked_mask
-from .progress import Progress, ignore_progress
+from .progress import Progress, ignore_progress, within
 from .skips import Skips
 from .stats import Detail, StyleStats, merge, resize_mask
 from .tiling import Tile, TiledEncoder, TileSize, default_memory, pad_to_grid, plan_tiles
@@ -109,7 +109,7 @@ class StyleAnalyzer:
     @torch.inference_mode()
     def compute_style_stats(
         self,
-        images: Tensor | Image.Image,
+        images: Tensor | Image.Image | Picture,
         mask: Tensor | None = None,
         each: bool = False,
         style_size: int | None = None,
@@ -121,7 +121,7 @@ class StyleAnalyzer:
         """Measure a style.
 
         Args:
-            images: [B, 3, H, W] in 0..1 or a Pillow image.
+            images: [B, 3, H, W] in 0..1, or one picture, of which what is transparent does not count.
             mask: where to measure, [H, W] or [B, H, W] in 0..1, any size.
             each: keep the pictures of a batch apart; otherwise they are one style seen several times.
             style_size: short side in pixels at which to measure; the pictures' own if not given.
@@ -134,21 +134,31 @@ class StyleAnalyzer:
         Raises:
             ValueError: an argument is not one of these, or the mask is zero everywhere.
         """
-        images = checked_image(from_pil(images).rgb if isinstance(images, Image.Image) else images)
+        if isinstance(images, Image.Image):
+            images = from_pil(images)
+        images, alpha = (images.rgb, images.alpha) if isinstance(images, Picture) else (images, None)
+        images = checked_image(images)
         if not (math.isfinite(style_scale) and style_scale > 0):
             raise ValueError(f"style_scale is {style_scale}; expected a positive number.")
         images = scale_short_side(images, style_size, "style_size")
         images = resize(images, tuple(max(1, round(side * style_scale)) for side in images.shape[-2:]))
         weight = None if mask is None else self._padded_mask(mask, images)
+        if alpha is not None:
+            seen = self._padded_mask(alpha[:, 0], images)
+            weight = seen if weight is None else weight * seen
         if weight is not None and not weight.sum(dim=(1, 2, 3)).gt(0).all():
-            raise ValueError("The style mask is zero everywhere; there is nothing to measure.")
-        (measured,) = self._tiled.measure(images, STYLE_TAPS, [weight], self.tiles(images, tile), progress)
+            raise ValueError(
+                "The style mask is zero everywhere, or the picture is transparent there; there is nothing to measure."
+            )
+        tiles, first = self.tiles(images, tile), within(progress, 0, 0.5 if detail else 1)
+        (measured,) = self._tiled.measure(images, STYLE_TAPS, [weight], tiles, first)
         styles = measured.result(self.space, images)
         if detail:
             parts = []
             for part in self.chunks(images, tile):
-                progress(1.0)
-                deepest = {DEEPEST_TAP: self.encode(images[part], tile).content}
+                share = 0.5 * (part.stop - part.start) / len(images)
+                again = within(progress, 0.5 + 0.5 * part.start / len(images), share)
+                deepest = {DEEPEST_TAP: self.encode(images[part], tile, again).content}
                 own = weight if weight is None or len(weight) == 1 else weight[part]
                 parts.append(StyleStats.measure(deepest, self.space, own, detail=detail))
             more = StyleStats.stack(parts)

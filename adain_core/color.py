@@ -57,10 +57,7 @@ def match_color(picture: Tensor, reference: Tensor, method: ColorMethod = "covar
     matches = {"covariance": match_covariance, "histogram": match_histogram}
     if method not in matches:
         raise ValueError(f"'{method}' does not match colours; expected {' or '.join(matches)}.")
-    if len(picture) != len(reference) and 1 not in (len(picture), len(reference)):
-        raise ValueError(
-            f"There are {len(picture)} pictures but {len(reference)} references; expected as many, or one."
-        )
+    _check_count(picture, reference)
     picture, reference = checked_image(picture), checked_image(reference)
     return matches[method](picture.float(), reference.to(picture.device, torch.float32))
 
@@ -71,8 +68,9 @@ def replace_luminance(picture: Tensor, light: Tensor) -> Tensor:
     Luminance is exact: where a colour has no room at its new luminance, it becomes paler rather than clipped.
 
     Raises:
-        ValueError: the two differ in size, or are not finite.
+        ValueError: the two differ in size, the batches do not fit, or a picture is not finite.
     """
+    _check_count(light, picture)
     if picture.shape[-2:] != light.shape[-2:]:
         raise ValueError(
             f"A picture of {list(picture.shape)} and one of {list(light.shape)} differ in size; scale one."
@@ -84,6 +82,13 @@ def replace_luminance(picture: Tensor, light: Tensor) -> Tensor:
     tiny = torch.finfo(torch.float32).tiny
     paler = (room / chroma.abs().clamp(min=tiny)).amin(dim=1, keepdim=True).clamp(max=1)
     return (y + paler * chroma).clamp(0, 1)
+
+
+def _check_count(picture: Tensor, reference: Tensor) -> None:
+    if len(picture) != len(reference) and 1 not in (len(picture), len(reference)):
+        raise ValueError(
+            f"There are {len(picture)} pictures but {len(reference)} references; expected as many, or one."
+        )
 
 
 def match_covariance(picture: Tensor, reference: Tensor) -> Tensor:

@@ -103,10 +103,10 @@ class Found:
     def encoder(self, blocks: int = 4) -> tuple[Encoder, dict[str, Tensor]]:
         """An encoder without weights and the state that belongs into it, cut after the first layer of the last
         block."""
-        shapes = [self.tensors[f"{module}.bias"].shape[0] for module in self.layout.convolutions[:_UP_TO_RELU4_1]]
+        shapes = [self.tensors[f"{module}.weight"].shape[0] for module in self.layout.convolutions[:_UP_TO_RELU4_1]]
         widths = [shapes[place] for place in (0, 2, 4, 8)]
         if blocks == 5:
-            widths.append(self.tensors[f"{self.layout.convolutions[12]}.bias"].shape[0])
+            widths.append(self.tensors[f"{self.layout.convolutions[12]}.weight"].shape[0])
         with torch.device("meta"):
             encoder = Encoder(widths)
         state = self._state([name for names in encoder.blocks for name in names])
@@ -134,7 +134,7 @@ class Found:
             names = Decoder(skips=skips).names
         for module, name in zip(self.layout.convolutions, names, strict=True):
             if name in ("conv4_1", "conv3_1", "conv2_1"):
-                widths.insert(0, self.tensors[f"{module}.bias"].shape[0])
+                widths.insert(0, self.tensors[f"{module}.weight"].shape[0])
         with torch.device("meta"):
             decoder = Decoder(widths, skips)
         return decoder, self._state(names)

@@ -20,6 +20,7 @@ from . import lbfgs
 from .encoder import Encoder
 from .gram import PRESETS, Losses, Objective, Settings, Style
 from .images import checked_image, resize
+from .masks import checked_mask
 from .memory import available_memory
 
 __all__ = [
@@ -313,10 +314,11 @@ def _check(encoder: Encoder, styles: Sequence[Style], size: tuple[int, int], set
         raise ValueError("There is no style; give one or more.")
     for style in styles:
         _check_picture("A style", style.image)
-        if style.mask is not None and (style.mask.ndim != 2 or not style.mask.gt(0).any()):
-            raise ValueError(
-                f"A style's mask has the shape {list(style.mask.shape)}; expected [H, W], not zero everywhere."
-            )
+        if style.mask is not None:
+            if style.mask.ndim != 2:
+                raise ValueError(f"A style's mask has the shape {list(style.mask.shape)}; expected [H, W].")
+            if not checked_mask(style.mask, 1).any():
+                raise ValueError("A style's mask is zero everywhere; the style would be nowhere.")
     weights = [style.weight for style in styles]
     if not all(math.isfinite(w) and w >= 0 for w in weights) or sum(weights) == 0:
         raise ValueError(f"The weights of the styles are {weights}; expected finite numbers from 0 on, not all 0.")

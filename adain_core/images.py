@@ -64,7 +64,7 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
                 return from_pil(ImageOps.exif_transpose(file))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{path} has too many pixels to be safe: {error}") from error
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:  # damaged tags fail in many ways: struct.error, TypeError, AttributeError
         reason = "it is empty" if path.stat().st_size == 0 else "it is damaged or not an image"
@@ -104,7 +104,10 @@ def list_images(folder: Path) -> list[Path]:
 def from_pil(image: Image.Image) -> Picture:
     """A Pillow image of any mode (palette, greyscale, 16-bit, CMYK, with or without alpha) as tensors."""
     if image.mode.startswith("I"):
-        return Picture(_tensor(np.asarray(image, dtype=np.float32) / 65535).expand(1, 3, -1, -1).clamp(0, 1))
+        levels = np.asarray(image, dtype=np.float32)
+        clear = image.info.get("transparency")  # the one level that is
+        alpha = None if clear is None else _tensor((levels != clear).astype(np.float32))
+        return Picture(_tensor(levels / 65535).expand(1, 3, -1, -1).clamp(0, 1), alpha)
     if image.mode == "F":
         return Picture(_tensor(np.array(image)).expand(1, 3, -1, -1).nan_to_num().clamp(0, 1))
     if image.has_transparency_data:
@@ -160,8 +163,10 @@ def checked_image(image: Tensor) -> Tensor:
     """The pictures themselves, [B, 3, H, W].
 
     Raises:
-        ValueError: they have another shape, or numbers that are not finite.
+        ValueError: they have another shape, or numbers that are whole or not finite.
     """
+    if not image.is_floating_point():
+        raise ValueError(f"A picture has numbers of the type {image.dtype}; expected 0..1 as float: divide by 255.")
     if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
         raise ValueError(f"A picture has the shape {list(image.shape)}; expected [B, 3, H, W], not empty.")
     # The sum shows what a test of each number would, without a second picture in memory.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -23,9 +23,9 @@ from .features import Features
 from .images import Picture, checked_image, checked_result, from_pil, to_pil
 from .low_memory import stylize_by_thumbnail
 from .masks import filled_mask, soft_mask
-from .progress import Progress, ignore_progress
+from .progress import Progress, ignore_progress, within
 from .shallow import ShallowMaps
-from .stats import StyleStats, mix
+from .stats import Detail, StyleStats, mix
 from .tiling import (
     CELL,
     DECODER_HALO,
@@ -38,7 +38,7 @@ from .transfer import DETAILS, TRANSFORMS, Blend
 from .weights import load_model
 
 ImageLike = TypeVar("ImageLike", Tensor, Image.Image)
-StyleLike = Tensor | Image.Image | StyleStats
+StyleLike = Tensor | Image.Image | Picture | StyleStats
 
 # Encoding is about this share of the work; decoding is the rest.
 _ENCODING_SHARE = 0.4
@@ -125,8 +125,8 @@ class StyleTransfer(StyleAnalyzer):
 
         Args:
             content: [B, 3, H, W] in 0..1, or a Pillow image (whose transparency is kept).
-            style: one style or several: tensors, Pillow images, or statistics; a batch of pictures is one style seen
-                several times. May be left out where there are regions.
+            style: one style or several: tensors, pictures, of which what is transparent does not count, or statistics;
+                a batch of pictures is one style seen several times. May be left out where there are regions.
             alpha: strength, 0 (the content's reconstruction) to 1.
             weights: of several styles, relative to one another.
             mask: where to stylise, [H, W] or [B, H, W] in 0..1, any size; the rest is the content's reconstruction.
@@ -161,10 +161,11 @@ class StyleTransfer(StyleAnalyzer):
 
         def measure(style: StyleLike) -> StyleStats:
             if isinstance(style, Image.Image):
-                style = from_pil(style).rgb
+                style = from_pil(style)
             if keep_colors not in (None, "luminance"):
-                recolored = [match_color(_picture_of(style), reference, keep_colors) for reference in work.split(1)]
-                return StyleStats.stack([look(pictures) for pictures in recolored])
+                picture = _picture_of(style)
+                recolored = [match_color(picture.rgb, reference, keep_colors) for reference in work.split(1)]
+                return StyleStats.stack([look(replace(picture, rgb=pictures)) for pictures in recolored])
             if isinstance(style, StyleStats) and (style_mask is not None or style_size or style_scale != 1):
                 raise ValueError(
                     "style_mask, style_size and style_scale are for pictures, but a style was measured already."
@@ -179,11 +180,10 @@ class StyleTransfer(StyleAnalyzer):
         if low_memory:
             result = stylize_by_thumbnail(self, work, layers, alpha, transform, tile, progress)
         else:
-            features = self.encode(work, tile, lambda share: progress(_ENCODING_SHARE * share), keep_shallow=True)
+            features = self.encode(work, tile, within(progress, 0, _ENCODING_SHARE), keep_shallow=True)
             for where, stats in layers:
                 features = self.blend(features, stats, alpha, where, transform)
-            rest = 1 - _ENCODING_SHARE
-            result = self.decode(features, tile, lambda share: progress(_ENCODING_SHARE + rest * share))
+            result = self.decode(features, tile, within(progress, _ENCODING_SHARE, 1 - _ENCODING_SHARE))
         result = restore_detail(result, work, picture.rgb)
         if keep_colors == "luminance":
             result = preserve_color(result, picture.rgb)
@@ -191,7 +191,11 @@ class StyleTransfer(StyleAnalyzer):
 
     @torch.inference_mode()
     def compute_content_stats(
-        self, features: Features, mask: Tensor | None = None, tile: TileSize = "auto"
+        self,
+        features: Features,
+        mask: Tensor | None = None,
+        tile: TileSize = "auto",
+        detail: Collection[Detail] = (),
     ) -> StyleStats:
         """Statistics of each content picture, to smooth over time and to give to :meth:`blend`.
 
@@ -200,16 +204,17 @@ class StyleTransfer(StyleAnalyzer):
             mask: where to measure, [H, W] or [B, H, W] in 0..1, any size; a mask that is zero everywhere counts as
                 none.
             tile: as for :meth:`__call__`.
+            detail: as for :meth:`compute_style_stats`.
         """
         mask = None if mask is None else self._padded_mask(mask, features.image)
         weight = None if mask is None else filled_mask(mask)
-        deepest = StyleStats.measure({DEEPEST_TAP: features.content}, self.space, weight)
+        deepest = StyleStats.measure({DEEPEST_TAP: features.content}, self.space, weight, detail)
         if not self.skips.adain:
             return deepest
         # Under the mask that decoding lays over shallow maps.
         weight = None if mask is None else filled_mask(soft_mask(mask, grid_of(features.image.shape[-2:])))
         (shallow,) = self._shallow(features, tile).measure([weight])
-        return replace(shallow, mean=shallow.mean | deepest.mean, std=shallow.std | deepest.std)
+        return replace(deepest, mean=shallow.mean | deepest.mean, std=shallow.std | deepest.std)
 
     @torch.inference_mode()
     def blend(
@@ -244,10 +249,6 @@ class StyleTransfer(StyleAnalyzer):
             raise ValueError(f"alpha is {alpha}; expected a number from 0 (content) to 1 (style).")
         if transform not in TRANSFORMS:
             raise ValueError(f"'{transform}' is no transform; expected {', '.join(TRANSFORMS)}.")
-        if self.decoder.style_inside and alpha > 0:
-            raise ValueError(
-                "This decoder has its one style inside and takes no other (batch normalisation); use alpha 0."
-            )
         style.check_count(len(features.content))
         region = None if mask is None else self._padded_mask(mask, features.image)
         blend = Blend(style.to(self.device), alpha, region, transform, content and content.to(self.device))
@@ -260,15 +261,20 @@ class StyleTransfer(StyleAnalyzer):
 
         Raises:
             ValueError: the features come from another space, the decoder needs the style's picture or its shallow
-                statistics and the style has none, or the result is NaN.
+                statistics and the style has none, or has a style inside and takes no other, or the result is NaN.
         """
         if features.space != self.space:
             raise ValueError(f"The features come from the space {features.space}, but this model's is {self.space}.")
+        if self.decoder.style_inside and any(blend.alpha > 0 for blend in features.blends):
+            raise ValueError(
+                "This decoder has its one style inside and takes no other (batch normalisation); use alpha 0."
+            )
         skips = self.skips
         if skips.need_style_image and any(blend.style.image is None for blend in features.blends):
             raise ValueError(
-                f"The decoder '{skips}' needs the style's picture, but a mixed or loaded style has only its"
-                " statistics; use one style picture, or a decoder without skips from the style."
+                f"The decoder '{skips}' needs the style's picture, but a style that was mixed, loaded or measured on"
+                " several pictures has only its statistics; use one style picture, or a decoder without skips from the"
+                " style."
             )
         for blend in features.blends if skips.adain else ():
             self._check_layers(blend.style, skips.taps)
@@ -278,7 +284,7 @@ class StyleTransfer(StyleAnalyzer):
         start = 0.0
         if skips.adain and not all(part.covers(grid) for part in shallow.tiles):
             start = 0.0 if features.shallow else _ENCODING_SHARE
-            blends = shallow.measured(blends, lambda share: progress(start * share))
+            blends = shallow.measured(blends, within(progress, 0, start))
         pictures = torch.empty_like(features.image, dtype=torch.float32, memory_format=torch.contiguous_format)
 
         def decode_tile(part: Tile) -> None:
@@ -292,7 +298,7 @@ class StyleTransfer(StyleAnalyzer):
             target = pictures[part.at(1)]
             target.copy_(pixels[:, :, : target.shape[-2], : target.shape[-1]].float().clamp(0, 1))
 
-        for_each_tile(shallow.tiles, decode_tile, lambda share: progress(start + (1 - start) * share))
+        for_each_tile(shallow.tiles, decode_tile, within(progress, start, 1 - start))
         return checked_result(pictures)
 
     def _check_layers(self, style: StyleStats, needed: Sequence[str]) -> None:
@@ -309,10 +315,12 @@ class StyleTransfer(StyleAnalyzer):
         return ShallowMaps(self._tiled, self.skips, features, self.tiles(features.image, tile))
 
 
-def _picture_of(style: Tensor | StyleStats) -> Tensor:
-    picture = style.image if isinstance(style, StyleStats) else style
-    if picture is None:
+def _picture_of(style: Tensor | Picture | StyleStats) -> Picture:
+    if isinstance(style, Picture):
+        return style
+    pictures = style.image if isinstance(style, StyleStats) else style
+    if pictures is None:
         raise ValueError(
             "A mixed or loaded style has no picture whose colours could be matched; keep colours by 'luminance'."
         )
-    return picture
+    return Picture(pictures)

@@ -11,3 +11,8 @@ ends the work and passes through unchanged."""
 
 def ignore_progress(share: float) -> None:
     """The callback for those who do not want to know."""
+
+
+def within(progress: Progress, start: float, share: float) -> Progress:
+    """The callback for a part of the work: a ``share`` of it from ``start`` on."""
+    return lambda done: progress(start + share * done)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .distribution import covariance, quantiles, resample
@@ -51,12 +52,11 @@ class StyleStats:
         features: Mapping[str, Tensor],
         space: str,
         weight: Tensor | None = None,
-        image: Tensor | None = None,
         detail: Collection[Detail] = (),
     ) -> StyleStats:
         """Statistics of feature maps [B, C, H, W], each picture by itself; ``weight`` is a soft mask [B or 1, 1, H,
         W] of any size. For VGG-19 at relu4_1 the covariance takes 1 MB, the quantiles as much as the map."""
-        stats = cls({}, {}, space, image)
+        stats = cls({}, {}, space)
         for tap, x in features.items():
             cells = None if weight is None else resize_mask(weight, x.shape[-2:])
             stats.mean[tap], stats.std[tap] = mean_std(x, cells)
@@ -227,9 +227,11 @@ def mix_by_transport(
 
 
 def _common(styles: Sequence[StyleStats], name: str) -> dict[str, list[Tensor]]:
-    """A part of each style, for the taps where all have it; quantile functions at equally many places."""
+    """A part of each style, for the taps where all have it, on the first one's device; quantile functions at equally
+    many places."""
     parts = [getattr(style, name) for style in styles]
-    common = {tap: [part[tap] for part in parts] for tap in parts[0] if all(tap in part for part in parts)}
+    shared = [tap for tap in parts[0] if all(tap in part for part in parts)]
+    common = {tap: [part[tap].to(parts[0][tap].device) for part in parts] for tap in shared}
     if name != "quantiles":
         return common
     return {tap: [resample(x, max(x.shape[2] for x in xs)) for x in xs] for tap, xs in common.items()}
@@ -258,12 +260,12 @@ def _common_space(styles: Sequence[StyleStats]) -> str:
 
 
 def resize_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
-    """A mask [B, 1, H, W] in 0..1 at the size of a feature grid: the mean over each cell when it shrinks, bilinear
-    when it grows."""
+    """A mask [B, 1, H, W] in 0..1 at the size of a feature grid: the mean over each cell in a direction in which it
+    shrinks, bilinear in one in which it grows."""
     if tuple(mask.shape[-2:]) == tuple(size):
         return mask
-    shrinks = mask.shape[-2] >= size[0] and mask.shape[-1] >= size[1]
-    return torch.nn.functional.interpolate(mask.float(), size=size, mode="area" if shrinks else "bilinear")
+    smaller = [min(side, wanted) for side, wanted in zip(mask.shape[-2:], size, strict=True)]
+    return F.interpolate(F.interpolate(mask.float(), size=smaller, mode="area"), size=size, mode="bilinear")
 
 
 class RunningStats:

@@ -22,6 +22,7 @@ from .low_memory import check_low_memory, stylize_tiles, thumbnail
 from .pipeline import StyleTransfer
 from .stats import StyleStats, mix
 from .tiling import TileSize
+from .transfer import DETAILS
 
 Mask = Tensor | Callable[[int], Tensor]
 """Where to stylise, [H, W] or [1, H, W] in 0..1: in all frames, or in a frame by its number, asked for once and in
@@ -139,7 +140,8 @@ def stylize_frames(
         style: one style, or the style of a frame from its number, counted from 0. May be None where there are regions.
         alpha: strength, 0..1.
         mask: where to stylise; the statistics of a frame are those under its mask.
-        transform: a key of :data:`adain_core.transfer.TRANSFORMS`; mean and standard deviation are what is smoothed.
+        transform: a key of :data:`adain_core.transfer.TRANSFORMS`. What it takes from a frame is smoothed; ``efdm``
+            takes the ranks of its values, which are not.
         keep_colors: give each result its frame's colours, by this method. Other than for :class:`StyleTransfer`
             ``covariance`` and ``histogram`` change the results too, not the styles: one style serves all frames.
         smoothing: share of the past in each frame's statistics, 0 to less than 1.
@@ -172,7 +174,8 @@ def stylize_frames(
         for (where, look), smooth in zip(layers, filters, strict=True):
             masks = torch.cat([where(i).expand(1, -1, -1) for i in numbers]) if callable(where) else where
             styles = StyleStats.stack([look(i) for i in numbers]) if callable(look) else look
-            blends.append((masks, styles, smooth(model.compute_content_stats(features, masks, tile), masks)))
+            measured = model.compute_content_stats(features, masks, tile, DETAILS.get(transform, ()))
+            blends.append((masks, styles, smooth(measured, masks)))
         if low_memory:
             result = stylize_tiles(model, work, blends, alpha, transform, tile)
         else:

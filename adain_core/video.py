@@ -97,8 +97,8 @@ def check_sound(source: Path, target: Path) -> None:
                 ) from error
 
 
-def read_frames(path: Path, start: float = 0.0) -> Iterator[Tensor]:
-    """The frames [1, 3, H, W] of a film in 0..1, upright, from a time in seconds on; one at a time is in memory.
+def read_frames(path: Path) -> Iterator[Tensor]:
+    """The frames [1, 3, H, W] of a film in 0..1, upright; one at a time is in memory.
 
     Raises:
         VideoError: the film cannot be read, or PyAV is not installed.
@@ -106,8 +106,7 @@ def read_frames(path: Path, start: float = 0.0) -> Iterator[Tensor]:
     with _open(path) as film:
         try:
             for frame in film.decode(video=0):
-                if frame.time is None or frame.time >= start:
-                    yield _to_tensor(frame)
+                yield _to_tensor(frame)
         except _errors() as error:
             raise VideoError(f"{path} cannot be read to its end: {error}.") from error
 

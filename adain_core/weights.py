@@ -10,10 +10,8 @@ a summary of the training. Encoders and decoders fit together if and only if the
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,14 +30,12 @@ from .hub import SCHEME, HubError, HubFile, cache_folder, download, hash_of
 from .presets import PRESETS, VGG19_NORMALISED, VGG19_TORCHVISION
 from .progress import Progress, ignore_progress
 from .skips import Skips
+from .spaces import HASHED_SPACE, digest, space_of
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
-# First hex digits of the hash over the colour map and conv1_1 of encoders that everyone knows.
-_WELL_KNOWN = {"a9c20179": VGG19_NORMALISED}
 # torchvision puts the first digits of a file's SHA-256 into its name: vgg19-dcbb9e9d.pth.
 _TORCHVISION_FILE = "dcbb9e9d"
-HASHED_SPACE = re.compile(r".+-([0-9a-f]{8})")
 MAX_WIDTH = 4096
 
 _log = logging.getLogger(__name__)
@@ -64,28 +60,22 @@ class Weights:
 
 @dataclass(frozen=True)
 class Model(Weights):
-    """An encoder and a decoder that fit together."""
+    """An encoder and a decoder that fit together.
+
+    Raises:
+        WeightsError: the decoder reads features of other widths.
+    """
 
     encoder: Encoder
     decoder: Decoder
 
-
-def space_of(name: str, encoder: Encoder) -> str:
-    """The space of an encoder: a well-known name, or ``<name>-<first 8 hex digits of the SHA-256 of its tensors>``.
-
-    The hash runs over the tensors in half precision, in the order of their names.
-    """
-    state = encoder.state_dict()
-    known = _digest({key: state[key] for key in state if key.startswith(("colour.", "conv1_1."))})
-    return _WELL_KNOWN.get(known) or f"{name}-{_digest(state)}"
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(tensors):
-        digest.update(key.encode())
-        digest.update(tensors[key].detach().cpu().half().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:8]
+    def __post_init__(self) -> None:
+        mine, other = (", ".join(map(str, network.widths[:4])) for network in (self.decoder, self.encoder))
+        if mine != other:
+            raise WeightsError(
+                f"The decoder is for an encoder of the widths {mine}, but that of the space {self.space} has {other};"
+                " convert it with the encoder that it was trained with, or name the space of that one with --space."
+            )
 
 
 def load_weights(path: str | os.PathLike[str]) -> Weights:
@@ -177,7 +167,7 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str
         build(decoder, states["decoder"], path)
     weights = Weights(space, encoder, decoder, dict(metadata), path)
     hashed = HASHED_SPACE.fullmatch(space)
-    if weights.encoder and hashed and _digest(weights.encoder.state_dict()) != hashed[1]:
+    if weights.encoder and hashed and digest(weights.encoder.state_dict()) != hashed[1]:
         raise WeightsError(f"{path} is damaged or was changed: its encoder is not that of its space {space}.")
     return weights
 
@@ -320,20 +310,23 @@ def resolve(name: str | os.PathLike[str], progress: Progress = ignore_progress) 
     text = os.fspath(name)
     if text.startswith(SCHEME):
         return download(HubFile.parse(text), progress=progress)
-    for folder in (models_folder(), EMBEDDED):
-        if folder and text in _names(folder):
+    for folder in _own_folders():
+        if text in _names(folder):
             return folder / f"{text}.safetensors"
     if text in PRESETS:
         return fetch_preset(text, progress)
     path = Path(name)
     if not path.exists():
-        own = models_folder()
-        known = [*(_names(own) if own else []), *embedded_models(), *PRESETS]
+        known = [*(name for folder in _own_folders() for name in _names(folder)), *PRESETS]
         raise WeightsError(
             f"There is no model '{name}': it is no file or folder, no address {SCHEME}owner/repo/file.safetensors, and"
             f" none of the models {', '.join(known)}."
         )
     return path
+
+
+def _own_folders() -> list[Path]:
+    return [folder for folder in (models_folder(), EMBEDDED) if folder]
 
 
 def _names(folder: Path) -> list[str]:
@@ -369,8 +362,7 @@ def find_encoder(space: str, folders: Iterable[Path], progress: Progress = ignor
     Raises:
         WeightsError: none of the files holds it.
     """
-    own = models_folder()
-    for folder in (*folders, *([own] if own else []), EMBEDDED):
+    for folder in (*folders, *_own_folders()):
         for path in sorted(folder.glob("*.safetensors")):
             try:
                 weights = load_weights(path)

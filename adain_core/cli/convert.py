@@ -16,7 +16,8 @@ from ..files import WeightsError
 from ..pipeline import StyleTransfer
 from ..presets import PRESETS
 from ..skips import Skips
-from ..weights import HASHED_SPACE, Weights, from_checkpoint, load_weights, resolve, save_weights
+from ..spaces import HASHED_SPACE
+from ..weights import Model, Weights, from_checkpoint, load_weights, resolve, save_weights
 from .options import check_output, path_name
 
 _SUFFIXES = re.compile(r"(\.pth\.tar|\.[A-Za-z]+)$")
@@ -96,19 +97,12 @@ def verify(weights: Weights, encoder: Encoder | None) -> str:
     Raises:
         WeightsError: the two have other widths, or numbers in the result are not finite.
     """
-    if weights.decoder and encoder and weights.decoder.widths != encoder.widths[:4]:
-        mine, other = (", ".join(map(str, widths)) for widths in (weights.decoder.widths, encoder.widths[:4]))
-        raise WeightsError(
-            f"{weights.path} holds a decoder for an encoder of the widths {mine}, but the encoder of the space"
-            f" {weights.space} has {other}; convert it with the encoder that it was trained with, or name the space of"
-            " that one with --space."
-        )
     torch.manual_seed(0)
     picture = torch.nn.functional.interpolate(torch.rand(1, 3, 5, 5), size=(_SIDE, _SIDE), mode="bicubic").clamp(0, 1)
     if weights.decoder:
-        around = encoder or Encoder(weights.decoder.widths)
-        model = StyleTransfer(around, weights.decoder, weights.space, torch.device("cpu"))
-        result = model(picture, picture, alpha=0)
+        model = Model(weights.space, encoder or Encoder(weights.decoder.widths), weights.decoder)
+        transfer = StyleTransfer(model.encoder, model.decoder, model.space, torch.device("cpu"))
+        result = transfer(picture, picture, alpha=0)
         error = (result - picture).abs().mean()
         summary = f"a test picture comes back with a mean error of {error:.3g}" if encoder else "a test picture decodes"
     elif weights.encoder:

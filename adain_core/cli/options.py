@@ -17,7 +17,7 @@ from ..analyzer import StyleAnalyzer
 from ..color import COLOR_METHODS
 from ..device import resolve_device
 from ..encoder import Encoder
-from ..images import ImageError, format_of, read_picture
+from ..images import ImageError, Picture, format_of, read_picture
 from ..library import is_style_file
 from ..pipeline import StyleTransfer
 from ..progress import Progress
@@ -106,8 +106,8 @@ def load_model(args: argparse.Namespace) -> StyleTransfer:
     return StyleTransfer.from_pretrained(args.model, args.decoder, args.device, args.dtype, memory and memory * 1e9)
 
 
-def read_style(path: Path, args: argparse.Namespace) -> Tensor | StyleStats:
-    """A style from a style file, or a picture [1, 3, H, W].
+def read_style(path: Path, args: argparse.Namespace) -> Picture | StyleStats:
+    """A style from a style file, or a picture.
 
     Raises:
         ValueError: an option for pictures is given with a style file.
@@ -120,11 +120,11 @@ def read_style(path: Path, args: argparse.Namespace) -> Tensor | StyleStats:
                 f" anew with: adain style PICTURE --style-{option} ..."
             )
         return StyleStats.load(path)
-    return read_picture(path).rgb
+    return read_picture(path)
 
 
 def measure_style(
-    model: StyleAnalyzer, style: Tensor | StyleStats, args: argparse.Namespace, detail: Collection[Detail]
+    model: StyleAnalyzer, style: Picture | StyleStats, args: argparse.Namespace, detail: Collection[Detail]
 ) -> StyleStats:
     """The statistics of a style with the options of :func:`add_transfer_options`, and with so much detail."""
     if isinstance(style, StyleStats):
@@ -181,8 +181,10 @@ def number_list(text: str) -> list[float]:
 
 
 def read_mask(path: Path) -> Tensor:
-    """A mask [1, H, W] in 0..1 from an image file: white is 1."""
-    return read_picture(path).rgb.mean(dim=1)
+    """A mask [1, H, W] in 0..1 from an image file: white is 1, what is transparent 0."""
+    picture = read_picture(path)
+    white = picture.rgb.mean(dim=1)
+    return white if picture.alpha is None else white * picture.alpha[:, 0]
 
 
 def check_output(path: Path, overwrite: bool) -> None:

@@ -6,6 +6,7 @@ import argparse
 import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from torch import Tensor
@@ -61,7 +62,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--smoothing",
         type=unit_interval,
         default=SMOOTHING,
-        help=f"share of the past in each frame's statistics, 0 to less than 1 (default: {SMOOTHING})",
+        help=f"share of the past in each frame's statistics, 0 to less than 1; not for efdm (default: {SMOOTHING})",
     )
     parser.add_argument(
         "--cut",
@@ -165,8 +166,8 @@ def stylizer(args: argparse.Namespace, start: float) -> FrameFunction:
     elif args.keyframe:
         timeline = StyleTimeline([time for time, _ in args.keyframe], [measure(path) for _, path in args.keyframe])
         style = at_frames(timeline, times, first)
-    mask = args.mask and masks_of(args.mask, start, first)
-    regions = [(masks_of(where, start, first), measure(path)) for where, path in args.region]
+    mask = args.mask and masks_of(args.mask, first)
+    regions = [(masks_of(where, first), measure(path)) for where, path in args.region]
     names = ("alpha", "transform", "keep_colors", "smoothing", "cut", "size", "work_size", "tile", "low_memory")
     options = {name: getattr(args, name) for name in names}
 
@@ -186,16 +187,16 @@ def is_one_picture(path: Path) -> bool:
     return not path.is_dir() and path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def masks_of(path: Path, start: float, first: int) -> Mask:
-    """The mask of an image for all frames; those of a film one by one from a time on, or of a folder of images from
-    the number of a frame on."""
+def masks_of(path: Path, first: int) -> Mask:
+    """The mask of an image for all frames, or those of a film or of a folder of images one by one from the number of a
+    frame on."""
     masks: Iterator[Tensor]
     if is_one_picture(path):
         return read_mask(path)
     if path.is_dir():
         masks = map(read_mask, list_images(path)[first:])
     else:
-        masks = (_matte(frame) for frame in read_frames(path, start))
+        masks = map(_matte, islice(read_frames(path), first, None))
 
     def at(number: int) -> Tensor:
         mask = next(masks, None)

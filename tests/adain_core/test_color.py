@@ -61,6 +61,8 @@ def test_what_does_not_fit_is_refused():
         preserve_color(picture, random_picture(20, 31))
     with pytest.raises(ValueError, match="2 pictures but 3"):
         match_color(picture.expand(2, -1, -1, -1), picture.expand(3, -1, -1, -1))
+    with pytest.raises(ValueError, match="3 pictures but 2"):
+        preserve_color(picture.expand(3, -1, -1, -1), picture.expand(2, -1, -1, -1))
 
 
 @pytest.mark.parametrize("method", COLOR_METHODS)

@@ -41,7 +41,6 @@ def test_interrupts_at_random_points_leave_no_broken_state(kind):
     model = tiny_model(kind)
     content, style = random_picture(90, 70), random_picture(60, 80, seed=1)
     expected = model(content, style, tile=64)
-    stopped = 0
     for _ in range(70):
         last = chance.random()
 
@@ -51,11 +50,9 @@ def test_interrupts_at_random_points_leave_no_broken_state(kind):
 
         with pytest.raises(Stop):
             model(content, style, tile=64, progress=progress)
-        stopped += 1
         if chance.random() < 0.2:
             with pytest.raises(ValueError, match="shape"):
                 model(content[0], style)
-    assert stopped == 70
     torch.testing.assert_close(model(content, style, tile=64), expected, rtol=0, atol=0)
 
 

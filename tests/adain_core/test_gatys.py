@@ -335,8 +335,13 @@ def test_pictures_and_styles_that_do_not_fit_are_refused(encoder, content, style
         stylize(encoder, content, [])
     with pytest.raises(ValueError, match="not all 0"):
         stylize(encoder, content, [replace(style, weight=0)])
-    with pytest.raises(ValueError, match="mask has the shape"):
-        stylize(encoder, content, [replace(style, mask=torch.zeros(8, 8))])
+    for mask, message in (
+        (torch.zeros(1, 8, 8), "mask has the shape"),
+        (torch.zeros(8, 8), "mask is zero everywhere"),
+        (torch.full((8, 8), math.nan), "mask holds NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            stylize(encoder, content, [replace(style, mask=mask)])
     nan = content * math.nan
     for broken in ({"content": nan}, {"styles": [Style(nan)]}, {"init": nan}):
         with pytest.raises(ValueError, match="A picture holds NaN"):

@@ -102,3 +102,21 @@ def test_a_smaller_copy_inside_a_tiff_is_not_a_page(tmp_path):
     with Image.open(tmp_path / "copies.tif") as image:
         assert image.n_frames == 2
     assert read_picture(tmp_path / "copies.tif").rgb.shape == (1, 3, 32, 32)
+
+
+def test_the_clear_level_of_16_bit_greyscale_is_transparent(tmp_path):
+    levels = np.array([[0, 40000], [65535, 123]], np.uint16)
+    Image.fromarray(levels).save(tmp_path / "grey.png", transparency=40000)
+    picture = read_picture(tmp_path / "grey.png")
+    assert picture.alpha.flatten().tolist() == [1, 0, 1, 1]
+
+
+def test_a_lack_of_memory_is_not_taken_for_damage(tmp_path, monkeypatch):
+    Image.new("RGB", (8, 8)).save(tmp_path / "fine.png")
+
+    def full(_):
+        raise MemoryError
+
+    monkeypatch.setattr("adain_core.images.from_pil", full)
+    with pytest.raises(MemoryError):
+        read_picture(tmp_path / "fine.png")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from adain_core.images import read_picture, scale_short_side
+from adain_core.images import Picture, read_picture, scale_short_side
 from adain_core.pipeline import StyleTransfer
 from adain_core.stats import mix
 from tests.helpers import lively_model, random_picture, tiny_model
@@ -125,6 +125,39 @@ def test_flat_pictures_work_as_content_and_as_style(model, value):
         assert model(content, style).isfinite().all()
 
 
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_flat_pictures_are_those_of_float32_in_half_precision(examples, dtype, value):
+    flat = torch.full((1, 3, 64, 64), value)
+    style = read_picture(examples / "style_mosaic.jpg").rgb
+    full, low = (
+        StyleTransfer.from_pretrained("lite", device="cpu", dtype=name)(flat, style)
+        for name in ("float32", str(dtype).removeprefix("torch."))
+    )
+    assert (full - low).abs().mean() < 2 / 255
+
+
+def test_what_is_transparent_in_a_style_does_not_count(model):
+    picture, alpha = random_picture(24, 32, seed=1), torch.zeros(1, 1, 24, 32)
+    alpha[..., :16] = 1
+    seen = model.compute_style_stats(Picture(picture, alpha), tile="off")
+    expected = model.compute_style_stats(picture, mask=alpha[:, 0], tile="off")
+    both = model.compute_style_stats(Picture(picture, alpha), mask=torch.ones(24, 32), tile="off")
+    everything = model.compute_style_stats(picture, tile="off")
+    for tap, mean in expected.mean.items():
+        assert torch.equal(seen.mean[tap], mean) and torch.equal(both.mean[tap], mean)
+    assert not torch.allclose(everything.mean["relu1_1"], expected.mean["relu1_1"], atol=1e-3)
+    content = random_picture(24, 24)
+    assert torch.equal(model(content, Picture(picture, alpha)), model(content, expected))
+    with pytest.raises(ValueError, match="the picture is transparent"):
+        model.compute_style_stats(Picture(picture, torch.zeros(1, 1, 24, 32)))
+
+
+def test_whole_numbers_are_refused(model):
+    with pytest.raises(ValueError, match=r"torch.uint8; expected 0..1 as float"):
+        model(torch.zeros(1, 3, 20, 20, dtype=torch.uint8), random_picture(20, 20))
+
+
 def test_pillow_in_pillow_out_with_its_alpha(model):
     alpha = Image.linear_gradient("L").resize((30, 20))
     content = Image.new("RGBA", (30, 20), (200, 100, 50, 255))
@@ -188,6 +221,13 @@ def test_features_of_one_precision_decode_in_another(examples, dtypes, tile):
     features = first.encode(content, "off", keep_shallow=True)
     features = first.blend(features, first.compute_style_stats(random_picture(40, 40)))
     torch.testing.assert_close(second.decode(features, tile), first.decode(features, tile), rtol=0, atol=0.1)
+
+
+def test_measuring_with_detail_reports_both_of_its_passes(model):
+    shares: list[float] = []
+    model.compute_style_stats(random_picture(96, 64), detail=("covariance",), tile=32, progress=shares.append)
+    assert shares == sorted(shares) and shares[-1] <= 1
+    assert len([share for share in shares if share > 0.5]) == len([share for share in shares if share < 0.5]) > 4
 
 
 def test_progress_reaches_the_end_and_an_exception_in_it_stops_the_work(model):

@@ -41,6 +41,13 @@ def test_weights_that_do_not_fit_are_refused(weights, message):
         mix(styles, weights)
 
 
+def test_styles_mix_and_stack_on_the_first_ones_device():
+    here = measured(torch.rand(1, 3, 4, 4))
+    elsewhere = here.to("meta")
+    for together in (mix([elsewhere, here]), StyleStats.stack([elsewhere, here])):
+        assert together.mean["relu4_1"].device.type == together.std["relu4_1"].device.type == "meta"
+
+
 def test_styles_of_two_spaces_do_not_mix():
     with pytest.raises(ValueError, match="a, b"):
         mix([measured(torch.rand(1, 3, 4, 4), "b"), measured(torch.rand(1, 3, 4, 4), "a")])
@@ -53,3 +60,11 @@ def test_a_resized_mask_stays_in_range_and_keeps_its_mean(size):
     assert resized.shape[-2:] == size
     assert 0 <= resized.min() <= resized.max() <= 1
     assert abs(resized.mean() - mask.mean()) < 0.05
+
+
+def test_a_mask_that_shrinks_in_one_direction_loses_no_row():
+    mask = torch.zeros(1, 1, 1024, 16)
+    mask[..., 0, :] = 1
+    resized = resize_mask(mask, (32, 64))
+    assert resized[..., 0, :].min() > 0 and not resized[..., 1:, :].any()
+    torch.testing.assert_close(resized.mean(), mask.mean())

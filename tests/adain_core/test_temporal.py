@@ -6,6 +6,7 @@ from adain_core.measure import style_losses
 from adain_core.pipeline import StyleTransfer
 from adain_core.stats import StyleStats
 from adain_core.temporal import SMOOTHING, StatisticsFilter, StyleTimeline, change, flicker, stylize_frames
+from adain_core.transfer import DETAILS, TRANSFORMS
 from tests.helpers import lively_model, random_picture, tiny_model
 
 
@@ -187,3 +188,15 @@ def test_flicker_counts_only_what_stands_still():
     frames[1, :, :, 100:] = 0.5
     still = 160 - 20 - 24
     assert flicker(frames, content) == pytest.approx(0.5 * 60 / still)
+
+
+@pytest.mark.parametrize("transform", sorted(TRANSFORMS))
+def test_what_a_transform_takes_from_a_frame_is_smoothed(transform):
+    model = lively_model("plain")
+    frames = random_picture(32, 32, batch=3)
+    style = model.compute_style_stats(random_picture(32, 32, seed=1), detail=DETAILS.get(transform, ()))
+    plain, smooth = (
+        torch.cat(list(stylize_frames(model, [frames], style, transform=transform, smoothing=share, cut=100)))
+        for share in (0.0, 0.9)
+    )
+    assert torch.equal(plain, smooth) == (transform == "efdm")

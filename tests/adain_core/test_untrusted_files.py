@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from adain_core.checkpoint import read_checkpoint
+from adain_core.convert import LAYOUTS
 from adain_core.decoder import Decoder
 from adain_core.encoder import Encoder
 from adain_core.files import MAX_BYTES, WeightsError
@@ -241,3 +242,16 @@ def test_a_pickled_object_is_refused_without_advice_to_trust_it(tmp_path):
     with pytest.raises(WeightsError, match="holds objects beside tensors") as refusal:
         read_checkpoint(tmp_path / "module.pth")
     assert "weights_only" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_biases_without_a_shape_are_refused_in_other_layouts(part, tmp_path):
+    (layout,) = [x for x in LAYOUTS if x.name in ("torchvision's VGG-19", "pytorch-AdaIN's decoder") and x.part == part]
+    network = Encoder(TINY_WIDTHS) if part == "encoder" else Decoder(TINY_WIDTHS)
+    convolutions = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    tensors = {}
+    for name, conv in zip(layout.convolutions, convolutions, strict=False):
+        tensors |= {f"{name}.weight": conv.weight.detach(), f"{name}.bias": torch.tensor(0.5)}
+    (tmp_path / "w.safetensors").write_bytes(save(tensors))
+    with pytest.raises(WeightsError, match=r"bias' has the shape \(\), expected"):
+        load_weights(tmp_path / "w.safetensors")

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from adain_core.decoder import Decoder
 from adain_core.encoder import VGG19_WIDTHS, Encoder
 from adain_core.skips import Skips
+from adain_core.spaces import space_of
 from adain_core.weights import (
     EMBEDDED,
     VGG19_NORMALISED,
@@ -20,7 +21,6 @@ from adain_core.weights import (
     load_weights,
     resolve,
     save_weights,
-    space_of,
 )
 from tests.helpers import TINY_WIDTHS
 
@@ -68,6 +68,14 @@ def test_a_decoder_brings_the_encoder_of_its_space(tmp_path, encoder):
     save_weights(Weights(space, decoder=decoder()), tmp_path / "decoder.safetensors")
     for model in (tmp_path / "decoder.safetensors", tmp_path):
         assert load_model(model).encoder.widths == TINY_WIDTHS
+
+
+def test_a_decoder_for_other_widths_is_refused_with_both(tmp_path, encoder):
+    space = space_of("tiny", encoder)
+    save_weights(Weights(space, encoder), tmp_path / "encoder.safetensors")
+    save_weights(Weights(space, decoder=Decoder((4, 12, 16, 24))), tmp_path / "decoder.safetensors")
+    with pytest.raises(WeightsError, match=rf"widths 4, 12, 16, 24, but that of the space {space} has 8, 12, 16, 24"):
+        load_model(tmp_path / "decoder.safetensors")
 
 
 def test_a_decoder_of_another_space_is_refused_with_both_names(tmp_path, encoder):

@@ -11,7 +11,8 @@ from PIL import Image
 from adain_core.cli import main
 from adain_core.decoder import Decoder
 from adain_core.encoder import Encoder
-from adain_core.weights import Weights, save_weights, space_of
+from adain_core.spaces import space_of
+from adain_core.weights import Weights, save_weights
 from tests.helpers import TINY_WIDTHS
 
 

@@ -6,8 +6,9 @@ from PIL import Image
 from adain_core.cli import main
 from adain_core.decoder import Decoder
 from adain_core.encoder import Encoder
+from adain_core.spaces import space_of
 from adain_core.stats import StyleStats
-from adain_core.weights import Weights, save_weights, space_of
+from adain_core.weights import Weights, save_weights
 from tests.cli.conftest import size_of
 from tests.helpers import ROOT, TINY_WIDTHS
 

@@ -27,6 +27,17 @@ def test_several_styles_sizes_alpha_and_mask(adain, photo, painting, tmp_path):
     assert size_of(tmp_path / "r.webp") == (112, 80)
 
 
+def test_what_is_transparent_in_a_mask_is_not_stylised(adain, photo, painting, tmp_path):
+    written = {}
+    for name, mask in {"clear": Image.new("RGBA", (8, 8), (255, 255, 255, 0)), "black": Image.new("L", (8, 8))}.items():
+        mask.save(tmp_path / f"{name}-mask.png")
+        out = tmp_path / f"{name}.png"
+        result = adain("stylize", photo, painting, "-o", out, "--mask", tmp_path / f"{name}-mask.png")
+        assert result.returncode == 0, result.stderr
+        written[name] = out.read_bytes()
+    assert written["clear"] == written["black"]
+
+
 def test_each_transform_gives_a_picture_of_its_own(photo, painting, tmp_path):
     pictures = []
     for name in TRANSFORMS:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from adain_core.cli.video import at_frames
+from adain_core.cli.video import at_frames, masks_of
 from adain_core.stats import StyleStats
 from adain_core.temporal import StyleTimeline
 from adain_core.video import frame_times
@@ -120,6 +120,15 @@ def test_each_frame_may_have_a_mask_of_its_own(run_here, film, painting, tmp_pat
         for i, (bare, changed) in enumerate(zip(halves(plain), halves(masked), strict=True)):
             left, right = (np.abs(a - b).mean() for a, b in zip(bare, changed, strict=True))
             assert left > 2 * right if i % 2 == 0 else right > 2 * left
+
+
+@pytest.mark.parametrize("kind", ["film", "folder"])
+def test_masks_from_a_frame_on_are_counted_not_timed(tmp_path, kind):
+    masks = save_masks(tmp_path / "masks", 4)
+    mask = masks_of(film_of(masks) if kind == "film" else masks, first=1)
+    for number, white in enumerate(("right", "left", "right")):
+        left, right = (part.mean() for part in mask(number).chunk(2, dim=-1))
+        assert (right > 0.9 > 0.1 > left) if white == "right" else (left > 0.9 > 0.1 > right)
 
 
 @pytest.mark.parametrize("kind", ["film", "folder"])
