@@ -11,6 +11,7 @@ import torch
 from adain_core.decoder import Decoder
 from adain_core.encoder import Encoder
 from adain_core.skips import Skips
+from adain_core.spaces import space_of
 from adain_core.weights import (
     VGG19_NORMALISED,
     VGG19_TORCHVISION,
@@ -20,7 +21,6 @@ from adain_core.weights import (
     load_weights,
     resolve,
     save_weights,
-    space_of,
 )
 
 from .command import TrainingError
@@ -78,7 +78,7 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
 
 
 def load_colour_teacher(name: str, loss_space: str) -> Decoder:
-    """The decoder whose coarse colours the results shall have.
+    """The decoder whose colours the results shall have.
 
     Raises:
         WeightsError: there is no such file.

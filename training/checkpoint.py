@@ -81,18 +81,14 @@ class Log:
         self.columns = columns
 
     def append(self, row: Mapping[str, float]) -> None:
-        new = not self.path.exists()
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, self.columns, extrasaction="ignore", lineterminator="\n")
-            if new:
-                writer.writeheader()
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines after a step, and one that an interruption cut short: what was computed between the last
-        checkpoint and the interruption comes again."""
-        if self.path.exists():
-            lines = self.path.read_text().splitlines(keepends=True)
-            whole = [line for line in lines[1:] if line.endswith("\n") and line.split(",")[0].isdecimal()]
-            kept = [line for line in whole if int(line.split(",")[0]) <= step]
-            write_atomically(self.path, "".join([",".join(self.columns), "\n", *kept]).encode())
+        """Begin the file, or drop the lines after a step and one that an interruption cut short: what was computed
+        between the last checkpoint and the interruption comes again."""
+        lines = self.path.read_text().splitlines(keepends=True)[1:] if self.path.exists() else []
+        whole = [line for line in lines if line.endswith("\n") and line.split(",")[0].isdecimal()]
+        kept = [line for line in whole if int(line.split(",")[0]) <= step]
+        write_atomically(self.path, "".join([",".join(self.columns), "\n", *kept]).encode())

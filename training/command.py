@@ -10,6 +10,7 @@ from adain_core.cli.options import positive_int
 from adain_core.weights import MAX_WIDTH
 
 _SMALLEST = 16
+_STRIDE = 8
 
 
 class TrainingError(ValueError):
@@ -17,10 +18,18 @@ class TrainingError(ValueError):
 
 
 def square_side(text: str) -> int:
-    """An argparse type: the side of a square in pixels that every network and measure takes."""
+    """An argparse type: the side of a square in pixels that every encoder and measure takes."""
     side = positive_int(text)
     if side < _SMALLEST:
         raise argparse.ArgumentTypeError(f"'{text}' is too small; expected at least {_SMALLEST} pixels")
+    return side
+
+
+def crop_side(text: str) -> int:
+    """An argparse type: the side of a crop in pixels whose features decode to a picture of the same size."""
+    side = square_side(text)
+    if side % _STRIDE:
+        raise argparse.ArgumentTypeError(f"'{text}': expected a multiple of {_STRIDE}, such as {side - side % _STRIDE}")
     return side
 
 

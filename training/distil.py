@@ -25,9 +25,10 @@ from adain_core.cli.options import positive_float, positive_int
 from adain_core.decoder import Decoder
 from adain_core.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from adain_core.normalize import adaptive_instance_norm, mean_std
-from adain_core.weights import Weights, load_model, save_weights, space_of
+from adain_core.spaces import space_of
+from adain_core.weights import Weights, load_model, save_weights
 
-from .command import TrainingError, run_command, square_side
+from .command import TrainingError, crop_side, run_command
 from .data import Numbers, Pairs, RandomCrops
 from .networks import initialise
 
@@ -49,7 +50,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     encoder.add_argument("--keep-encoder", action="store_true", help="learn a decoder for the teacher's own encoder")
     parser.add_argument("--steps", type=positive_int, default=2000)
     parser.add_argument("--batch", type=positive_int, default=8)
-    parser.add_argument("--crop", type=square_side, default=128)
+    parser.add_argument("--crop", type=crop_side, default=128)
     parser.add_argument("--lr", type=positive_float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="processes that decode images (default: 1)")

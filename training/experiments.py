@@ -16,9 +16,9 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -35,6 +35,7 @@ from .checkpoint import is_finished
 from .command import TrainingError, run_command, square_side
 from .data import centre_square, find_images
 from .figures import loss_curves, picture_grid
+from .resources import timed
 
 STYLE_WEIGHTS = [f"style-weight-{weight}" for weight in (1, 5, 10, 20)]
 SKIP_ADD = ["paper", "add-content", "add-style", "add-both"]
@@ -210,19 +211,19 @@ def compare_gatys(gallery: Gallery, out: Path) -> None:
 
     def caption(result: Tensor, style: Tensor, seconds: float) -> str:
         measures = measure_result(loss_network, result, content, style)
-        return f"{seconds:.1f} s\ncontent loss {measures.content:.2f}, style loss {measures.total_style:.2f}"
+        return f"{seconds:.2f} s\ncontent loss {measures.content:.2f}, style loss {measures.total_style:.2f}"
 
     for style in (style.to(model.device) for style in gallery.styles):
-        start = time.perf_counter()
-        result = model(content, style)
-        texts = ["", "", caption(result, style, time.perf_counter() - start)]
+        model(content, style)  # the first call also chooses kernels
+        result, seconds = timed(model.device, partial(model, content, style))
+        texts = ["", "", caption(result, style, seconds)]
         row = [content[0], style[0], result[0]]
         for iterations in gallery.args.iterations:
-            start = time.perf_counter()
             settings = replace(gatys.Settings(), iterations=iterations).for_encoder(loss_network)
-            picture = gatys.stylize(loss_network, content, [gatys.Style(style)], settings).picture
-            texts.append(caption(picture, style, time.perf_counter() - start))
-            row.append(picture[0])
+            optimise = partial(gatys.stylize, loss_network, content, [gatys.Style(style)], settings)
+            optimised, seconds = timed(model.device, optimise)
+            texts.append(caption(optimised.picture, style, seconds))
+            row.append(optimised.picture[0])
         rows.append(row)
         captions.append(texts)
     columns = ["content", "style", "AdaIN", *(f"Gatys, {n} iterations" for n in gallery.args.iterations)]

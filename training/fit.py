@@ -153,8 +153,10 @@ class Trainer:
                 " start in another folder."
             )
         self._make_networks(checkpoint)
-        bfloat16 = resolve_dtype(recipe.precision, self.device) == torch.bfloat16
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16, bfloat16)
+        # "auto" measures: all processes, and what goes on after a break, keep to one answer.
+        fast = processes.any(resolve_dtype(recipe.precision, self.device) == torch.bfloat16)
+        self.bfloat16: bool = checkpoint.get("bfloat16", fast)
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, self.bfloat16)
         self.monitor = None
         if processes.rank == 0:
             crops = recipe.steps * self.batch
@@ -210,11 +212,11 @@ class Trainer:
                 self.log()
             if self.monitor:
                 self.monitor.bar.update()
+                if self.done % recipe.checkpoint_every == 0 or last or leaving:
+                    self.save()
                 if self.done % recipe.sample_every == 0 or last:
                     with self.autocast:
                         self.monitor.show(self.learned, self.device)
-                if self.done % recipe.checkpoint_every == 0 or last or leaving:
-                    self.save()
             if leaving:
                 break
         if self.monitor:
@@ -281,7 +283,8 @@ class Trainer:
         self.interval = Interval({}, 0)
 
     def save(self) -> None:
-        """Write the checkpoint and the result.
+        """Write the result and the checkpoint, in this order: a run whose checkpoint is that of its last step is taken
+        for finished.
 
         Raises:
             TrainingError: there is no room; the earlier files stay whole.
@@ -290,6 +293,7 @@ class Trainer:
             "step": self.done,
             "recipe": as_dict(self.recipe),
             "processes": self.processes.count,
+            "bfloat16": self.bfloat16,
             "images": self.images,
             "stylizer": self.stylizer.state_dict(),
             "average": self.average.state_dict() if self.average else {},
@@ -299,8 +303,8 @@ class Trainer:
         names = [str(path.relative_to(self.style.folder)) for path in self.style.paths]
         summary = {"steps": self.done, "contents": len(self.content.paths), "styles": len(self.style.paths)}
         try:
-            save_checkpoint(self.run, state)
             export(self.recipe, self.learned, self.space, self.run, names, summary)
+            save_checkpoint(self.run, state)
         except OSError as error:
             raise TrainingError(
                 f"{self.run} cannot be written: {error.strerror or error}. Make room, then go on with --resume."

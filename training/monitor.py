@@ -16,6 +16,7 @@ from .checkpoint import Log
 from .data import RandomCrops
 from .figures import loss_curves
 from .networks import Stylizer
+from .objective import loss_names
 from .recipe import Recipe
 from .torchvision_compat import utils
 
@@ -25,7 +26,6 @@ except ImportError:
     SummaryWriter = None
 
 SAMPLES = 6
-COLUMNS = ["step", "content", "style", "total", "lr", "grad_norm", "images_per_s"]
 _FEW_CROPS = 4000
 """Below this many crops even a lite decoder shows little more than coloured fog."""
 _FLAT = 0.02
@@ -54,7 +54,8 @@ class Monitor:
     ) -> None:
         run.mkdir(parents=True, exist_ok=True)
         self.run = run
-        self.log = Log(run / "log.csv", COLUMNS)
+        columns = ["step", *loss_names(recipe), "total", "grad_norm", "lr", "images_per_s"]
+        self.log = Log(run / "log.csv", columns)
         self.log.forget_after(first)
         self.bar = tqdm(total=recipe.steps, initial=first, unit="step", disable=None)
         self.board = SummaryWriter(str(run / "tensorboard"), purge_step=first + 1) if SummaryWriter else None
@@ -70,7 +71,7 @@ class Monitor:
         """Record an interval.
 
         Args:
-            values: under the columns of the log, and other terms of the loss.
+            values: under the columns of the log.
             waiting: share of the time that went into waiting for data.
         """
         self.log.append(values)

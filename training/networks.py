@@ -189,9 +189,17 @@ class LossNetwork:
         """All taps of results [B, 3, H, W], differentiable."""
         return self.encoder(pictures, STYLE_TAPS)
 
-    def colour_loss(self, pictures: Tensor, target: Tensor) -> Tensor:
-        """Mean squared difference of the coarse colours of results [B, 3, H, W] and of what the teacher makes of their
-        target, relu4_1 after AdaIN [B, C, H / 8, W / 8]. Coarse: means over 4 x 4 pixels."""
+    def colour_losses(self, pictures: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """How far the colours of results [B, 3, H, W] are from those of what the teacher makes of their target, relu4_1
+        after AdaIN [B, C, H / 8, W / 8].
+
+        Returns:
+            The mean squared differences of the coarse colours, means over 4 x 4 pixels, and of each pixel's chroma, its
+            distance from the mean of its three channels.
+        """
         with torch.no_grad():
-            wanted = self.colour_teacher(target)
-        return nn.functional.mse_loss(*(nn.functional.avg_pool2d(x.float(), 4) for x in (pictures, wanted)))
+            wanted = self.colour_teacher(target).float().clamp(0, 1)
+        pictures = pictures.float()
+        coarse = nn.functional.mse_loss(*(nn.functional.avg_pool2d(x, 4) for x in (pictures, wanted)))
+        chroma = nn.functional.mse_loss(*(x - x.mean(dim=1, keepdim=True) for x in (pictures, wanted)))
+        return coarse, chroma

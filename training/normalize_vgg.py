@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from adain_core.device import resolve_device
 from adain_core.encoder import Encoder
-from adain_core.weights import Weights, load_encoder, save_weights, space_of
+from adain_core.spaces import space_of
+from adain_core.weights import Weights, load_encoder, save_weights
 
 from .command import run_command, square_side
 from .data import centre_square, find_images

@@ -34,6 +34,14 @@ class Shown(torch.autograd.Function):
         return grad.masked_fill(leaves, 0)
 
 
+def loss_names(recipe: Recipe) -> list[str]:
+    """What :class:`Objective` calls the terms of a run, without the total."""
+    names = ["content", "style", *(["colour", "chroma"] if recipe.colour_teacher else [])]
+    if recipe.beside:
+        names += [f"{name}_beside" for name in names]
+    return names + [name for name in ("identity", "tv") if getattr(recipe, f"{name}_weight")]
+
+
 class Objective(nn.Module):
     """From a batch of crops to the losses of their stylisation.
 
@@ -90,7 +98,7 @@ class Objective(nn.Module):
         return {**terms, "total": total}
 
     def _losses(self, pictures: Tensor, target: Tensor, stats: StyleStats) -> tuple[dict[str, Tensor], Tensor]:
-        """The content, the style and, with a teacher, the colour loss of results [B, 3, H, W]; their weighted sum."""
+        """The content, the style and, with a teacher, the colour losses of results [B, 3, H, W]; their weighted sum."""
         recipe = self.recipe
         pictures = Shown.apply(pictures)
         found = self.loss_network.features(pictures)
@@ -100,6 +108,6 @@ class Objective(nn.Module):
         }
         total = recipe.content_weight * terms["content"] + recipe.style_weight * terms["style"]
         if self.loss_network.colour_teacher:
-            terms["colour"] = self.loss_network.colour_loss(pictures, target)
-            total = total + recipe.colour_weight * terms["colour"]
+            terms["colour"], terms["chroma"] = self.loss_network.colour_losses(pictures, target)
+            total = total + recipe.colour_weight * terms["colour"] + recipe.chroma_weight * terms["chroma"]
         return terms, total

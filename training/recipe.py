@@ -45,7 +45,7 @@ class Recipe:
     batch_size: int = 8
     accumulate: int = 1
     """Split each batch into this many equal parts, one after the other: less memory, the same result (but batch
-    normalisation sees the parts), a little slower."""
+    normalisation sees the parts, and the decoder beside half of each), a little slower."""
 
     # Networks: vgg19-normalised, vgg19-torchvision, an embedded model such as lite, or a .safetensors file, that of
     # pytorch-AdaIN's networks included.
@@ -89,10 +89,13 @@ class Recipe:
     """Weight of the total variation of the results; no cost."""
     colour_teacher: str = ""
     """An embedded model or a file with a plain decoder for the loss network's features, such as vgg19-plain: the
-    results' coarse colours, means over 4 x 4 pixels, are drawn to those of the picture that it makes of the target. It
-    keeps a small network from lifting dark parts to the style's middle grey. 1 unit more a step."""
+    results' colours are drawn to those of the picture that it makes of the target. 1 unit more a step."""
     colour_weight: float = 100.0
-    """Weight of their mean squared difference."""
+    """Weight of the mean squared difference of coarse colours, means over 4 x 4 pixels. It keeps a small network from
+    lifting dark parts to the style's middle grey."""
+    chroma_weight: float = 0.0
+    """Weight of that of each pixel's chroma. The loss network hardly sees a grain of single coloured pixels, with which
+    a small network fills what has texture; 400 keeps it out."""
 
     # Optimisation.
     optimizer: Literal["adam", "soap"] = "adam"
@@ -116,7 +119,8 @@ class Recipe:
 
     # Machine.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 convolutions where the hardware is faster in it (statistics and losses stay in float32)."""
+    """auto: bfloat16 convolutions where the hardware is faster in it (statistics and losses stay in float32). A run
+    goes on in what it began with."""
     compile: bool = False
     """torch.compile: the first steps take minutes, later ones are faster on a GPU."""
     workers: int = 1
@@ -136,7 +140,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         self._check(self.size[0] <= self.size[1], "size", self.size, "the smaller side first")
-        self._check(self.crop >= 16, "crop", self.crop, "at least 16 pixels")
+        self._check(self.crop >= 16 and self.crop % 8 == 0, "crop", self.crop, "a multiple of 8, at least 16 pixels")
         self._check(self.recolor <= 1, "recolor", self.recolor, "at most 1")
         self._check(self.ema < 1, "ema", self.ema, "less than 1")
         parts = self.batch_size % self.accumulate == 0
@@ -158,7 +162,7 @@ class Recipe:
     def curve(self) -> dict[str, Any]:
         """The values that a run's results depend on, as plain ones: a run goes on with the same ones only."""
         values = as_dict(self)
-        without_effect = {*_MACHINE_KEYS, "encoder" if self.train_encoder else "", "widths" if self.start else ""}
+        without_effect = {*_MACHINE_KEYS, "encoder" if self.train_encoder else "widths"}
         return {key: value for key, value in values.items() if key not in without_effect}
 
 

@@ -28,11 +28,12 @@ from adain_core.cli.options import check_output, positive_int
 from adain_core.decoder import Decoder
 from adain_core.encoder import DEEPEST_TAP, Conv3x3, Encoder, conv_names
 from adain_core.skips import Skips
+from adain_core.spaces import space_of
 from adain_core.stats import StyleStats
 from adain_core.transfer import Blend
-from adain_core.weights import Weights, load_model, save_weights, space_of
+from adain_core.weights import Weights, load_model, save_weights
 
-from .command import TrainingError, four_widths, run_command, square_side
+from .command import TrainingError, crop_side, four_widths, run_command
 from .data import RandomCrops
 from .networks import initialise
 
@@ -62,9 +63,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--pairs", type=positive_int, default=48, help="crops of each kind, which all stay in memory (default: 48)"
     )
-    parser.add_argument(
-        "--crop", type=square_side, default=128, help="side of the crops, a multiple of 8 (default: 128)"
-    )
+    parser.add_argument("--crop", type=crop_side, default=128, help="side of the crops, a multiple of 8 (default: 128)")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
@@ -259,8 +258,6 @@ def crops(args: argparse.Namespace, folder: Path, seed: int, recolor: float) -> 
 @torch.no_grad()
 def resize(args: argparse.Namespace) -> None:
     check_output(args.out, overwrite=True)
-    if args.crop % 8:
-        raise TrainingError(f"--crop {args.crop}: expected a multiple of 8, such as {args.crop // 8 * 8}.")
     old = load_model(args.model)
     widths = args.widths or old.decoder.widths
     skips = new_skips(old.decoder, widths, args)

@@ -36,7 +36,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def make_subset(args: argparse.Namespace) -> None:
     images = find_images(args.source)
-    if not 0 < args.count <= len(images):
+    if args.count > len(images):
         raise TrainingError(
             f"--count {args.count}: expected 1 to {len(images)}, the number of images in {args.source}."
         )

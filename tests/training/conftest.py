@@ -10,7 +10,8 @@ import torch
 
 from adain_core.encoder import Encoder
 from adain_core.images import Picture, write_picture
-from adain_core.weights import Weights, save_weights, space_of
+from adain_core.spaces import space_of
+from adain_core.weights import Weights, save_weights
 from tests.helpers import TINY_WIDTHS, random_picture
 from training.networks import initialise
 

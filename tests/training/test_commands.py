@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from adain_core.encoder import Encoder
-from adain_core.weights import EMBEDDED, Weights, load_weights, save_weights, space_of
+from adain_core.spaces import space_of
+from adain_core.weights import EMBEDDED, Weights, load_weights, save_weights
 from tests.helpers import TINY_WIDTHS, random_picture
 from training import benchmark, evaluate, experiments, fit, normalize_vgg, subset
 from training.checkpoint import is_finished
@@ -68,7 +69,9 @@ def test_evaluate_takes_a_decoder_with_its_style_inside_as_it_is(
 
 def test_pairs_are_those_of_the_anchors() -> None:
     numbers = evaluate.pair_numbers(40, contents=20, styles=20)
-    assert numbers == [(i % 20, (7 * i + i // 20) % 20) for i in range(40)]
+    assert [numbers[i] for i in (0, 1, 2, 3, 19, 20, 21, 39)] == [
+        (0, 0), (1, 7), (2, 14), (3, 1), (19, 13), (0, 1), (1, 8), (19, 14)
+    ]  # fmt: skip
     assert len(set(numbers)) == 40
 
 

@@ -98,6 +98,12 @@ def test_a_style_inside_the_decoder_takes_no_other(tmp_path: Path, fit_arguments
     for low_memory in (False, True):
         with pytest.raises(ValueError, match=r"its one style inside.* use alpha 0"):
             model(content, styles[0], alpha=0.5, low_memory=low_memory)
+    # In four steps another model may blend: what counts is the one that decodes.
+    other = StyleTransfer(model.encoder, Decoder(TINY_WIDTHS), model.space, model.device)
+    blended = other.blend(other.encode(content), other.compute_style_stats(styles[0]), alpha=0.5)
+    assert other.decode(blended).isfinite().all()
+    with pytest.raises(ValueError, match="its one style inside"):
+        model.decode(blended)
 
 
 def test_soap_without_its_package_is_refused(
@@ -253,6 +259,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(
     [
         ("stile_weight=3", "did you mean 'style_weight'"),
         ("crop=8", "at least 16"),
+        ("crop=100", "a multiple of 8"),
         ("decoder=concat", "no kind of decoder"),
         ("accumulate=3", "divisor of batch_size"),
         ("normalization=conditional", "plain or skips from the content"),

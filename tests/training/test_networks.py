@@ -56,12 +56,17 @@ def test_what_is_known_of_the_features_changes_no_picture(encoder: Encoder, skip
     torch.testing.assert_close(stylizer(content, style, images, *known), stylizer(content, style, images))
 
 
-def test_the_colour_loss_sees_coarse_colours_alone(encoder: Encoder) -> None:
+def test_the_colour_losses_see_coarse_colours_and_chroma_but_no_fine_greys(encoder: Encoder) -> None:
     teacher = Decoder(TINY_WIDTHS).requires_grad_(False)
     initialise(teacher)
+    with torch.no_grad():
+        teacher.conv1_1.bias += torch.tensor([0.9, 0.0, -0.9])  # reds beyond white, blues beyond black
     loss_network = LossNetwork(encoder, colour_teacher=teacher)
     target = encoder(random_picture(32, 32))["relu4_1"]
-    wanted = teacher(target)
+    wanted = teacher(target).clamp(0, 1)
+    assert wanted[:, 0].max() == 1 and wanted[:, 2].min() == 0
     fine = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16)
-    torch.testing.assert_close(loss_network.colour_loss(wanted + fine, target), torch.tensor(0.0))
-    torch.testing.assert_close(loss_network.colour_loss(wanted + 0.25, target), torch.tensor(0.0625))
+    reds_and_greens = fine * torch.tensor([1.0, -1.0, 0.0])[:, None, None]
+    for change, losses in ((fine, (0.0, 0.0)), (0.25, (0.0625, 0.0)), (reds_and_greens, (0.0, 2 / 3))):
+        found = torch.stack(loss_network.colour_losses(wanted + change, target))
+        torch.testing.assert_close(found, torch.tensor(losses))

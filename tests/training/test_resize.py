@@ -12,7 +12,8 @@ from adain_core.encoder import STYLE_TAPS, Conv3x3, Encoder
 from adain_core.images import Picture, write_picture
 from adain_core.pipeline import StyleTransfer
 from adain_core.skips import Skips
-from adain_core.weights import Weights, load_weights, save_weights, space_of
+from adain_core.spaces import space_of
+from adain_core.weights import Weights, load_weights, save_weights
 from tests.helpers import random_picture
 from training import resize
 from training.networks import initialise
@@ -119,7 +120,6 @@ def test_pictures_of_one_colour_end_in_a_model_that_works(data: Path, tmp_path: 
         ("plain", ("--decoder", "concat2-content"), "other layers"),
         ("plain", ("--decoder", "concat-me"), "'concat-me' is no kind of decoder"),
         ("plain", ("--decoder", ""), "'' is no kind of decoder"),
-        ("plain", ("--crop", "50"), "--crop 50: expected a multiple of 8, such as 48"),
         ("concat-content", ("--widths", "1,2,2,1"), "needs at least 2 channels"),
         ("plain", ("--widths", "3,4,4,1", "--decoder", "concat-both"), "needs at least 4 channels"),
     ],
@@ -138,3 +138,9 @@ def test_widths_that_are_none_are_named(capsys: pytest.CaptureFixture[str], widt
     with pytest.raises(SystemExit):
         resize.parse_arguments(["--content", "c", "--style", "s", "--model", "m", "--out", "o", "--widths", widths])
     assert f"'{widths}': expected four whole numbers from 1 to 4096" in capsys.readouterr().err
+
+
+def test_a_crop_that_does_not_decode_to_its_own_size_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        resize.parse_arguments(["--content", "c", "--style", "s", "--model", "m", "--out", "o", "--crop", "50"])
+    assert "'50': expected a multiple of 8, such as 48" in capsys.readouterr().err
