@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 import torch
@@ -13,12 +15,16 @@ from torch import Tensor
 from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from .images import checked_image, resize
 from .normalize import adaptive_instance_norm, mean_std
+from .progress import Progress, ignore_progress
 from .stats import StyleStats, merge
 
 Convention = Literal["mse", "euclidean"]
 
 # The smallest picture that has a structural similarity and features at every layer.
 _SMALLEST = 16
+# Bytes for each pixel and channel of the first block, in units of the number format, as measured: its maps, of which
+# relu1_1 is kept.
+_LIVE_MAPS = 5
 _LUMA = (0.299, 0.587, 0.114)
 _SSIM_WINDOW = 11
 _SSIM_SIGMA = 1.5
@@ -67,14 +73,17 @@ def measure(
     )
 
 
-def measure_result(encoder: Encoder, result: Tensor, content: Tensor, style: Tensor) -> Measures:
-    """What an encoder says of results, on its device.
+def measure_result(
+    encoder: Encoder, result: Tensor, content: Tensor, style: Tensor, progress: Progress = ignore_progress
+) -> Measures:
+    """What an encoder says of results, averaged over them; on its device, where they come one at a time.
 
     Args:
         encoder: in whose features to measure.
         result: pictures [B, 3, H, W] in 0..1, H and W at least 16.
         content: [B or 1, 3, h, w] in 0..1; brought to the result's size.
         style: [N, 3, h, w] in 0..1, one style seen N times; h and w at least 16.
+        progress: called before each picture, and at the end.
 
     Raises:
         ValueError: a picture is too small or not finite, or there are not as many contents as results.
@@ -85,12 +94,33 @@ def measure_result(encoder: Encoder, result: Tensor, content: Tensor, style: Ten
         if min(picture.shape[-2:]) < _SMALLEST:
             raise ValueError(f"The {name} is smaller than {_SMALLEST} pixels; there is too little to measure.")
     device = next(encoder.parameters()).device
-    result, content, style = (checked_image(picture).to(device) for picture in (result, content, style))
-    content = resize(content, result.shape[-2:])
+    results, contents, styles = (checked_image(pictures).split(1) for pictures in (result, content, style))
+    count = len(styles) + len(results)
+    seen, measured = [], []
     with torch.inference_mode():
-        stats = merge([StyleStats.measure(encoder(style, STYLE_TAPS), space="")])
-        features = encoder(content)[DEEPEST_TAP]
-        return measure(encoder, result, content.expand_as(result), features, stats)
+        for i, picture in enumerate(styles):
+            progress(i / count)
+            seen.append(StyleStats.measure(encoder(picture.to(device), STYLE_TAPS), space=""))
+        stats = merge(seen)
+        for i, picture in enumerate(results):
+            progress((len(styles) + i) / count)
+            if i < len(contents):  # a single content serves all results
+                original = resize(contents[i].to(device), result.shape[-2:])
+                features = encoder(original)[DEEPEST_TAP]
+            measured.append(measure(encoder, picture.to(device), original, features, stats))
+    progress(1.0)
+    return Measures(
+        content=fmean(one.content for one in measured),
+        style={tap: fmean(one.style[tap] for one in measured) for tap in STYLE_TAPS},
+        ssim=fmean(one.ssim for one in measured),
+    )
+
+
+def estimate_memory(encoder: Encoder, sizes: Iterable[Sequence[int]]) -> int:
+    """About how many bytes :func:`measure_result` needs at its peak for pictures of some sizes (H, W), beside the
+    encoder and the pictures."""
+    pixels = max(math.prod(size) for size in sizes)
+    return _LIVE_MAPS * encoder.widths[0] * encoder.dtype.itemsize * pixels
 
 
 def distance(a: Tensor, b: Tensor, convention: Convention = "mse") -> Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.grid import contact_sheet
-from ..adain_core.measure import Measures, measure_result
+from ..adain_core.grid import contact_sheet, thumbnail
+from ..adain_core.measure import Measures, estimate_memory, measure_result
 from ..adain_core.progress import Progress, ignore_progress
 from .images import from_image, to_image
 from .inputs import connected
@@ -74,29 +75,35 @@ class AdaINStyleGrid(io.ComfyNode):
     def execute(cls, content: Tensor, alphas: str, cell: int, **inputs: Model | Tensor) -> io.NodeOutput:
         strengths = parse_alphas(alphas)
         models, styles = connected(inputs, "model", MOST_MODELS), connected(inputs, "style", MOST_STYLES)
+        pictures = [thumbnail(from_image(style, f"style_{i}")[0][:1], cell) for i, style in styles.items()]
         progress = progress_bar()
-        rows, labels = [], []
-        total = len(models) * len(styles)
-        for style_number, style in styles.items():
-            for model in models.values():
-                part = section(progress, len(rows) / total, (len(rows) + 1) / total)
-                rows.append(_row(model, content[:1], style, f"style_{style_number}", strengths, part))
-                labels.append(" ".join([str(style_number)] + [model.name] * (len(models) > 1)))
+        results = []
+        for i, model in enumerate(models.values()):
+            part = section(progress, i / len(models), (i + 1) / len(models))
+            results.append(_results(model, content[:1], styles, strengths, cell, part))
+        rows = [[picture, *made[i]] for i, picture in enumerate(pictures) for made in results]
+        names = [model.name if len(models) > 1 else "" for model in models.values()]
+        labels = [f"{number} {name}".rstrip() for number in styles for name in names]
         columns = ["style", *(f"alpha {alpha:g}" for alpha in strengths)]
         return io.NodeOutput(to_image(contact_sheet(rows, labels, columns, cell)))
 
 
-def _row(
-    model: Model, content: Tensor, style: Tensor, name: str, alphas: list[float], progress: Progress
-) -> list[Tensor]:
-    """The style's picture, and the content in it at each strength."""
-    stats = compute_style_stats(model, style, name, ignore_progress)
+def _results(
+    model: Model, content: Tensor, styles: Mapping[int, Tensor], alphas: list[float], cell: int, progress: Progress
+) -> list[list[Tensor]]:
+    """The content in each style at each strength, as small as the sheet shows it."""
     features = encode(model, content, "content", ignore_progress)
-    row = [from_image(style, name)[0][:1]]
-    for i, alpha in enumerate(alphas):
-        part = section(progress, i / len(alphas), (i + 1) / len(alphas))
-        row.append(from_image(decode(model, blend(features, stats, alpha), part), "content")[0])
-    return row
+    count = len(styles) * len(alphas)
+    rows = []
+    for i, (number, style) in enumerate(styles.items()):
+        stats = compute_style_stats(model, style, f"style_{number}", ignore_progress)
+        row = []
+        for j, alpha in enumerate(alphas, start=i * len(alphas)):
+            part = section(progress, j / count, (j + 1) / count)
+            result = decode(model, blend(features, stats, alpha), part)
+            row.append(thumbnail(from_image(result, "content")[0], cell))
+        rows.append(row)
+    return rows
 
 
 class AdaINMeasure(io.ComfyNode):
@@ -131,10 +138,10 @@ class AdaINMeasure(io.ComfyNode):
     @classmethod
     def execute(cls, model: Model, result: Tensor, content: Tensor, style: Tensor) -> io.NodeOutput:
         inputs = {"result": result, "content": content, "style": style}
-        pictures = [from_image(image, name)[0] for name, image in inputs.items()]
-        progress = progress_bar()
-        measures = measure_result(model.load_encoder(), *pictures)
-        progress(1.0)
+        pictures = {name: from_image(image, name)[0] for name, image in inputs.items()}
+        sizes = [pictures[name].shape[-2:] for name in ("result", "style")]
+        encoder = model.load_encoder(estimate_memory(model.patcher.model.encoder, sizes))
+        measures = measure_result(encoder, **pictures, progress=progress_bar())
         return io.NodeOutput(_report(model, measures), measures.content, measures.total_style, measures.ssim)
 
 

@@ -301,7 +301,12 @@ class AdaINBlend(io.ComfyNode):
                 AdaINStyle.Input("style", tooltip="From Compute Style Stats, Mix Styles or Load Style."),
                 alpha_input(),
                 transform_input(),
-                io.Mask.Input("mask", optional=True, tooltip="Stylise where the mask is white; the rest stays."),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Stylise where the mask is white; the rest keeps its features, as the decoder renders"
+                    " them.",
+                ),
             ],
             outputs=[AdaINFeatures.Output(display_name="features", tooltip="For AdaIN Decode or another AdaIN Blend.")],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from comfy_api.latest import io
@@ -62,7 +63,11 @@ class AdaINStylize(io.ComfyNode):
                 style_scale_input(),
                 batch_input(),
                 tile_input(),
-                io.Mask.Input("mask", optional=True, tooltip="Stylise where the mask is white; the rest stays."),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Stylise where the mask is white; the rest is the content as the decoder renders it.",
+                ),
                 io.Mask.Input(
                     "style_mask",
                     optional=True,
@@ -117,6 +122,7 @@ class AdaINStylize(io.ComfyNode):
                 " 'regions' holds measured styles; use luminance."
             )
         check_counts(len(content), len(style) if batch == EACH else 1)
+        stylizer = model.load()
         progress = progress_bar()
         tiles = tile_size(tile)
         rgb, transparency = from_image_at(content, "content", size)
@@ -130,11 +136,10 @@ class AdaINStylize(io.ComfyNode):
             picture = style if reference is None else _recolored(style, reference, keep_colors)
             part = section(progress, 0.3 * i / len(references), 0.3 * (i + 1) / len(references))
             detail = DETAILS.get(transform, ())
-            measured.append(
-                compute_style_stats(
-                    model, picture, "style", part, batch, style_scale, detail, style_mask, tiles, style_size
-                )
+            stats = compute_style_stats(
+                model, picture, "style", part, batch, style_scale, detail, style_mask, tiles, style_size
             )
+            measured.append(stats if stylizer.skips.need_style_image else replace(stats, image=None))
         stats = StyleStats.stack(measured)
         looks = [stats, *(look for _, look in regions or ())]
         count = max(look.count for look in looks) if len(work) == 1 else len(work)
@@ -147,9 +152,9 @@ class AdaINStylize(io.ComfyNode):
         rest = section(progress, 0.3, 0.9)
         if low_memory:
             contents = work.expand(count, -1, -1, -1)
-            result = stylize_by_thumbnail(model.load(), contents, layers, alpha, transform, tiles, rest)
+            result = stylize_by_thumbnail(stylizer, contents, layers, alpha, transform, tiles, rest)
         else:
-            result = _stylize(model.load(), work, count, layers, alpha, transform, tiles, rest)
+            result = _stylize(stylizer, work, count, layers, alpha, transform, tiles, rest)
         if shrinks:
             result = one_by_one(restore_detail, result, work, rgb, progress=section(progress, 0.9, 0.95))
         image = to_image(result, transparency)
@@ -177,15 +182,17 @@ def _stylize(
 ) -> Tensor:
     """Encode, blend and decode as many pictures at a time as fit the memory; a single content ``count`` times."""
     blends = [Blend(style, alpha, mask, transform) for mask, style in layers]
-    shared = model.encode(content, tile, lambda _: progress(0.0)) if len(content) < count else None
+    encode = partial(model.encode, tile=tile, keep_shallow=True)
+    shared = encode(content, progress=lambda _: progress(0.0)) if len(content) < count else None
     results = []
     parts = parts_to_blend(model, content.expand(count, -1, -1, -1), transform, tile)
     for part, report in in_turn(parts, progress):
         if shared is None:
-            features = model.encode(content[part], tile, section(report, 0.0, 0.5))
+            features = encode(content[part], progress=section(report, 0.0, 0.5))
         else:
             features = shared.repeat(part.stop - part.start)
         for blend in (blend.part(part) for blend in blends):
             features = model.blend(features, blend.style, alpha, blend.mask, transform)
         results.append(model.decode(features, tile, section(report, 0.5, 1.0)))
+        del features  # not to be kept while the next are encoded
     return join(results)

@@ -74,7 +74,7 @@ class AdaINStylizeVideo(io.ComfyNode):
                     optional=True,
                     default=False,
                     tooltip="For frames so large that even tiles do not fit: their statistics come from thumbnails, so"
-                    " memory grows with the tile alone. The result is approximate.",
+                    " memory grows with the tile alone. The result is approximate; for adain and instance-norm.",
                 ),
                 transform_input(optional=True),
                 size_input(optional=True),

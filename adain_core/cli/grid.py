@@ -6,9 +6,11 @@ import argparse
 
 from torch import Tensor
 
-from ..grid import contact_sheet
+from ..grid import contact_sheet, thumbnail
 from ..images import Picture, read_picture, scale_short_side, write_picture
 from ..pipeline import StyleTransfer
+from ..progress import Progress, within
+from ..stats import StyleStats
 from .options import (
     add_model_options,
     check_picture_output,
@@ -38,18 +40,20 @@ def run(args: argparse.Namespace) -> int:
     if len(args.content) > 1 and len(args.alphas) > 1:
         raise ValueError("A sheet has two sides: give several contents or several alphas, not both.")
     contents = [scale_short_side(read_picture(path).rgb, args.size) for path in args.content]
-    styles = [read_picture(path).rgb for path in args.style]
+    styles = [read_picture(path) for path in args.style]
     model = load_model(args)
     with progress_bar("grid") as progress:
+        looks = [model.compute_style_stats(style) for style in styles]
         results = []
-        for i, style in enumerate(styles):
-            results.append(_results(model, contents, style, args.alphas))
-            progress((i + 1) / len(styles))
+        for i, content in enumerate(contents):
+            part = within(progress, i / len(contents), 1 / len(contents))
+            results.append(_results(model, content, looks, args.alphas, args.cell, part))
+    pictures = [thumbnail(style.rgb, args.cell) for style in styles]
     if len(contents) > 1:
-        rows = [styles, *([row[j] for row in results] for j in range(len(contents)))]
+        rows = [pictures, *([row[0] for row in result] for result in results)]
         labels = ["", *(path.stem for path in args.content)], [path.stem for path in args.style]
     else:
-        rows = [[style, *row] for style, row in zip(styles, results, strict=True)]
+        rows = [[picture, *row] for picture, row in zip(pictures, results[0], strict=True)]
         columns = [f"alpha {alpha:g}" for alpha in args.alphas]
         labels = [path.stem for path in args.style], ["style", *columns]
     write_picture(Picture(contact_sheet(rows, *labels, args.cell)), args.out)
@@ -57,7 +61,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _results(model: StyleTransfer, contents: list[Tensor], style: Tensor, alphas: list[float]) -> list[Tensor]:
-    """Every content at every alpha in one style."""
-    stats = model.compute_style_stats(style)
-    return [model(content, stats, alpha=alpha) for content in contents for alpha in alphas]
+def _results(
+    model: StyleTransfer, content: Tensor, styles: list[StyleStats], alphas: list[float], cell: int, progress: Progress
+) -> list[list[Tensor]]:
+    """A content in each style at each alpha, as small as the sheet shows it."""
+    features = model.encode(content, keep_shallow=True)
+    rows = []
+    for i, style in enumerate(styles):
+        rows.append([thumbnail(model.decode(model.blend(features, style, alpha)), cell) for alpha in alphas])
+        progress((i + 1) / len(styles))
+    return rows

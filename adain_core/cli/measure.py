@@ -19,9 +19,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    pictures = [read_picture(path).rgb for path in (args.result, args.content, args.style)]
+    result, content, style = (read_picture(path).rgb for path in (args.result, args.content, args.style))
     encoder, space = load_encoder(args)
-    measures = measure_result(encoder, *pictures)
+    measures = measure_result(encoder, result, content, style)
     print(f"measured in  {space}")
     print(f"content loss {measures.content:.4f}")
     print(f"style loss   {measures.total_style:.4f}")

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from adain_core.curve import loss_chart
-from adain_core.grid import contact_sheet
+from adain_core.grid import contact_sheet, thumbnail
+from tests.helpers import random_picture
 
 
 def test_pictures_lie_in_their_cells_in_order():
@@ -20,6 +21,15 @@ def test_pictures_of_different_shapes_keep_theirs():
     sheet = contact_sheet([black], [""], ["", ""], cell=100)
     dark = (sheet[0].sum(dim=0) == 0).sum().item()
     assert dark == 100 * 50 + 100 * 20
+
+
+@pytest.mark.parametrize("cell", [33, 100])
+def test_thumbnails_give_the_same_sheet(cell):
+    row = [random_picture(47, 31), random_picture(64, 100), random_picture(3, 70)]
+    small = [thumbnail(picture, cell) for picture in row]
+    assert [max(picture.shape[-2:]) for picture in small] == [cell] * 3
+    labels = ["row"], ["a", "b", "c"]
+    assert torch.equal(contact_sheet([small], *labels, cell), contact_sheet([row], *labels, cell))
 
 
 def test_labels_are_drawn():

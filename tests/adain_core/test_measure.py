@@ -8,9 +8,20 @@ import pytest
 import torch
 
 from adain_core.encoder import STYLE_TAPS
-from adain_core.measure import content_loss, distance, luminance, measure, psnr, ssim, style_losses, total_variation
+from adain_core.images import resize
+from adain_core.measure import (
+    content_loss,
+    distance,
+    luminance,
+    measure,
+    measure_result,
+    psnr,
+    ssim,
+    style_losses,
+    total_variation,
+)
 from adain_core.pipeline import StyleTransfer
-from adain_core.stats import StyleStats
+from adain_core.stats import StyleStats, merge
 from tests.helpers import random_picture
 
 
@@ -75,3 +86,24 @@ def test_measures_of_the_content_and_the_style_themselves(model: StyleTransfer) 
     assert measure(model.encoder, style, content, features, stats).total_style == pytest.approx(0, abs=1e-8)
     same = StyleStats.measure(model.encoder(content, STYLE_TAPS), space="")
     assert measure(model.encoder, content, content, features, same).content == pytest.approx(0, abs=1e-8)
+
+
+@pytest.mark.parametrize("contents", [1, 3])
+def test_a_batch_is_measured_one_by_one_with_the_same_numbers_as_together(model: StyleTransfer, contents: int) -> None:
+    result, style = random_picture(40, 56, seed=1, batch=3), random_picture(32, 48, seed=2, batch=2)
+    content = random_picture(60, 70, seed=3, batch=contents)
+    stats = merge([StyleStats.measure(model.encoder(style, STYLE_TAPS), space="")])
+    originals = resize(content, (40, 56))
+    features = model.encoder(originals)["relu4_1"]
+    together = measure(model.encoder, result, originals.expand_as(result), features, stats)
+
+    encoded: list[int] = []
+    shares: list[float] = []
+    hook = model.encoder.register_forward_pre_hook(lambda _, inputs: encoded.append(len(inputs[0])))
+    measures = measure_result(model.encoder, result, content, style, shares.append)
+    hook.remove()
+    assert encoded == [1] * (2 + contents + 3)
+    assert shares == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    assert measures.content == pytest.approx(together.content, rel=1e-4)
+    assert measures.style == pytest.approx(together.style, rel=1e-4)
+    assert measures.ssim == pytest.approx(together.ssim, rel=1e-4)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -34,16 +35,14 @@ PATIENCE_MS = 120_000
 def page(tmp_path_factory):
     sync_api = pytest.importorskip("playwright.sync_api")
     server = Server(Path(os.environ["COMFYUI_PATH"]), tmp_path_factory.mktemp("comfyui") / "base", "adain")
-    with sync_api.sync_playwright() as playwright:
+    with ExitStack() as stack:
+        stack.callback(server.stop)
+        playwright = stack.enter_context(sync_api.sync_playwright())
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
-        page.goto(server.url, wait_until="domcontentloaded", timeout=120_000)
-        page.wait_for_function(
-            "() => window.app?.graph && window.LiteGraph?.registered_node_types['AdaINStylize']", timeout=120_000
-        )
+        page = stack.enter_context(browser).new_page()
+        page.goto(server.url, wait_until="domcontentloaded", timeout=PATIENCE_MS)
+        page.wait_for_function(READY, timeout=PATIENCE_MS)
         yield page
-        browser.close()
-    server.stop()
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=[path.stem for path in WORKFLOWS])

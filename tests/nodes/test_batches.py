@@ -1,6 +1,7 @@
 """Batches larger than the memory: as many pictures at a time as fit, with a stop in between."""
 
 import sys
+import weakref
 
 import pytest
 import torch
@@ -61,6 +62,23 @@ def test_each_picture_has_its_own_mask_and_style_bit_for_bit(comfy, no_memory, t
     for i in range(3):
         one = slice(i, i + 1)
         assert torch.equal(result[one], way(comfy, model, contents[one], styles[one], alpha=0.8, mask=masks[one]))
+
+
+@pytest.mark.parametrize("skips", ["plain", "concat-content"])
+def test_the_maps_of_one_part_are_gone_before_the_next_is_encoded(comfy, no_memory, monkeypatch, skips):
+    model = load(comfy, save_model("m.safetensors", skips=skips))
+    transfer = sys.modules[f"{PACK}.adain_core.pipeline"].StyleTransfer
+    original, maps, left = transfer.encode, [], []
+
+    def encode(self, *args, **options):
+        left.append([x() is not None for x in maps])
+        features = original(self, *args, **options)
+        maps[:] = [weakref.ref(x) for x in (features.content, *features.shallow.values())]
+        return features
+
+    monkeypatch.setattr(transfer, "encode", encode)
+    stylize(comfy, model, image(batch=3), image(seed=1))
+    assert left == [[], *[[False] * (4 if skips == "concat-content" else 1)] * 2]
 
 
 @pytest.mark.parametrize("transform", ["wct", "efdm"])

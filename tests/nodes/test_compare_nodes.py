@@ -1,8 +1,12 @@
 """Style Grid and Measure Stylization."""
 
+import sys
+from itertools import pairwise
+
 import pytest
 import torch
 
+from tests.nodes.fake import PACK
 from tests.nodes.models import image, load, save_model
 
 
@@ -22,6 +26,41 @@ def test_a_grid_shows_what_stylize_gives(comfy, tiny):
     (sheet,) = comfy.call("AdaINStyleGrid", content=content, alphas="0.5", cell=64, model_1=tiny, style_1=style)
     cell = sheet[0, -56:-8, -72:-8]
     assert (cell - expected[0]).abs().max() <= 0.5 / 255 + 1e-6
+
+
+def test_a_grid_has_the_models_side_by_side_for_each_style(comfy, tiny):
+    models = [tiny, load(comfy, save_model("other.safetensors", skips="concat-content", seed=1))]
+    styles = [image(64, 64, seed=1), image(64, 64, seed=2)]
+    inputs = {"content": image(64, 64), "alphas": "0.5, 1", "cell": 64}
+
+    def cells(sheet, rows):
+        return [sheet[0, -72 * row :, -144:][:64] for row in range(rows, 0, -1)]
+
+    alone = [
+        comfy.call("AdaINStyleGrid", model_1=model, style_1=style, **inputs)[0] for style in styles for model in models
+    ]
+    connected = {"model_1": models[0], "model_4": models[1], "style_1": styles[0], "style_3": styles[1]}
+    (sheet,) = comfy.call("AdaINStyleGrid", **connected, **inputs)
+    rows = cells(sheet, 4)
+    for row, single in zip(rows, alone, strict=True):
+        assert torch.equal(row, cells(single, 1)[0])
+    assert not any(torch.equal(row, other) for row, other in pairwise(rows))
+
+
+def test_a_grid_encodes_the_content_once_and_keeps_no_more_than_it_shows(comfy, tiny, monkeypatch):
+    compare = sys.modules[f"{PACK}.nodes.compare"]
+    sheet, shown, encoded = compare.contact_sheet, [], []
+
+    def seen(rows, *rest):
+        shown.extend(tuple(picture.shape) for row in rows for picture in row)
+        return sheet(rows, *rest)
+
+    monkeypatch.setattr(compare, "contact_sheet", seen)
+    tiny.patcher.model.encoder.register_forward_pre_hook(lambda _, pictures: encoded.append(pictures[0].shape[-1]))
+    inputs = {"style_1": image(128, 128, seed=1), "style_2": image(128, 128, seed=2, batch=2), "model_1": tiny}
+    comfy.call("AdaINStyleGrid", content=image(96, 192, channels=4), alphas="0, 0.5, 1", cell=64, **inputs)
+    assert encoded.count(192) == 1
+    assert shown == [(1, 3, 64, 64), *[(1, 3, 32, 64)] * 3] * 2
 
 
 @pytest.mark.parametrize("alphas", ["", "0.5, x", "2", "nan", "-0.1"])
@@ -64,3 +103,32 @@ def test_an_encoder_alone_measures_as_with_its_decoder(comfy, tiny):
     numbers = comfy.call("AdaINMeasure", model=alone, **inputs)[1:]
     assert numbers == comfy.call("AdaINMeasure", model=tiny, **inputs)[1:]
     assert utils.bars[-1].current == utils.bars[-1].total
+
+
+def test_other_models_make_room_for_measuring_one_picture_the_largest(comfy, tiny):
+    from comfy import model_management
+
+    def asked(**pictures):
+        comfy.call("AdaINMeasure", model=tiny, **({"result": image(), "content": image(), "style": image()} | pictures))
+        return model_management.required[-1]
+
+    first_maps = 4 * tiny.patcher.model.encoder.widths[0] * 40 * 56
+    assert 3 * first_maps < asked() < 10 * first_maps
+    assert asked(result=image(batch=4), style=image(batch=2)) == asked()
+    assert asked(result=image(80, 56)) == asked(style=image(40, 112)) == 2 * asked()
+
+
+def test_measuring_can_be_stopped_between_pictures(comfy, tiny):
+    import comfy.utils as utils
+    from comfy import model_management
+
+    inputs = {"result": image(batch=4), "content": image(seed=1), "style": image(seed=2)}
+    comfy.call("AdaINMeasure", model=tiny, **inputs)
+    assert utils.bars[-1].current == utils.bars[-1].total
+    seen = []
+    for checks in (5, 60):
+        model_management.stop_after = checks
+        with pytest.raises(model_management.InterruptProcessingException):
+            comfy.call("AdaINMeasure", model=tiny, **inputs)
+        seen.append(utils.bars[-1].current / utils.bars[-1].total)
+    assert 0 <= seen[0] < seen[1] < 1

@@ -1,11 +1,14 @@
 """The four steps, Mix Styles and AdaIN Stylize."""
 
+import sys
+
 import pytest
 import torch
 
 from adain_core.pipeline import StyleTransfer
 from adain_core.stats import mix
 from adain_core.weights import load_model
+from tests.nodes.fake import PACK
 from tests.nodes.models import image, load, save_model
 
 
@@ -71,6 +74,31 @@ def test_stylize_gives_the_style_the_contents_colours_before_the_transfer(comfy,
         seen = styles[i : i + 1] if batch == "each" else styles
         (recoloured,) = comfy.call("AdaINPreserveColor", content=contents[i : i + 1], stylized=seen, method=method)
         torch.testing.assert_close(result[i : i + 1], stylize(comfy, tiny, contents[i : i + 1], recoloured))
+
+
+@pytest.mark.parametrize("skips, kept", [("concat-content", False), ("concat-style", True)])
+def test_recoloured_styles_are_kept_only_for_a_decoder_that_looks_at_them(comfy, monkeypatch, skips, kept):
+    model = load(comfy, save_model("m.safetensors", skips=skips))
+    stats = sys.modules[f"{PACK}.adain_core.stats"].StyleStats
+    stack, stacked = stats.stack, []
+
+    def seen(styles):
+        stacked.append([style.image is not None for style in styles])
+        return stack(styles)
+
+    monkeypatch.setattr(stats, "stack", seen)
+    stylize(comfy, model, image(batch=3), image(30, 30, seed=1), keep_colors="covariance")
+    assert stacked == [[kept] * 3]
+
+
+@pytest.mark.parametrize("skips", ["plain", "concat-content", "concat-both", "add-content-adain"])
+@pytest.mark.parametrize("styles", [1, 3])
+def test_the_content_is_encoded_once_whatever_the_skips(comfy, skips, styles):
+    model, encoded = load(comfy, save_model("m.safetensors", skips=skips)), []
+    encoder = model.patcher.model.encoder
+    encoder.register_forward_pre_hook(lambda _, pictures: encoded.append(tuple(pictures[0].shape[-2:])))
+    stylize(comfy, model, image(), image(64, 64, seed=1, batch=styles), batch="each")
+    assert encoded.count((40, 56)) == 1
 
 
 @pytest.mark.parametrize(
