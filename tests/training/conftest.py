@@ -13,6 +13,7 @@ from adain_core.images import Picture, write_picture
 from adain_core.spaces import space_of
 from adain_core.weights import Weights, save_weights
 from tests.helpers import TINY_WIDTHS, random_picture
+from training import fit
 from training.networks import initialise
 
 
@@ -44,3 +45,10 @@ def fit_arguments(data: Path) -> Callable[..., list[str]]:
         return [*folders, "--recipe", recipe, "--device", "cpu", *settings, *options]
 
     return arguments
+
+
+@pytest.fixture
+def run(tmp_path: Path, fit_arguments: Callable[..., list[str]]) -> Path:
+    """A finished training run of one step."""
+    assert fit.main(fit_arguments(tmp_path / "runs" / "paper", "steps=1", "log_every=1")) == 0
+    return tmp_path / "runs" / "paper"

@@ -29,3 +29,8 @@ def assert_same_run(run: Path, expected: Path, tolerance: float = 1e-5) -> None:
     moved = rows[-1]["step"] * rows[-1]["lr"]
     for key, value in expected_weights.items():
         assert (weights[key] - value).abs().mean() < 100 * tolerance * moved, key
+
+
+def pictures(data: Path) -> list[str]:
+    """Arguments that show the training's own pictures, small."""
+    return ["--content", str(data / "content"), "--style", str(data / "style"), "--size", "32", "--device", "cpu"]

@@ -1,11 +1,10 @@
-"""The commands around training: evaluate, normalize_vgg, subset, benchmark, experiments."""
+"""The commands around training: evaluate, normalize_vgg, subset, benchmark."""
 
 from __future__ import annotations
 
 import csv
 import errno
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,23 +15,12 @@ from adain_core.encoder import Encoder
 from adain_core.spaces import space_of
 from adain_core.weights import EMBEDDED, Weights, load_weights, save_weights
 from tests.helpers import TINY_WIDTHS, random_picture
-from training import benchmark, evaluate, experiments, fit, normalize_vgg, subset
-from training.checkpoint import is_finished
+from tests.training.runs import pictures
+from training import benchmark, evaluate, fit, normalize_vgg, subset
 from training.data import centre_square, find_images
 from training.networks import initialise
 
 Arguments = Callable[..., list[str]]
-
-
-@pytest.fixture
-def run(tmp_path: Path, fit_arguments: Arguments) -> Path:
-    """A finished training run of one step."""
-    assert fit.main(fit_arguments(tmp_path / "runs" / "paper", "steps=1", "log_every=1")) == 0
-    return tmp_path / "runs" / "paper"
-
-
-def pictures(data: Path) -> list[str]:
-    return ["--content", str(data / "content"), "--style", str(data / "style"), "--size", "32", "--device", "cpu"]
 
 
 def test_evaluate_compares_models_and_baselines(
@@ -193,98 +181,3 @@ def test_large_pictures_have_processes_of_their_own(
     assert min(seconds) > 0
     assert beyond[0] > beyond[1] > 0
     assert all(total > part for total, part in zip(in_all, beyond, strict=True))
-
-
-@pytest.mark.parametrize(("name", "figure"), [("grid", "grid.png"), ("gatys", "gatys.png")])
-def test_figures_of_one_run(name: str, figure: str, data: Path, run: Path, tmp_path: Path) -> None:
-    options = ["--runs", str(run.parent), "--out", str(tmp_path / "figures"), "--rows", "2", "--iterations", "3"]
-    assert experiments.main([name, *pictures(data), *options, "--loss-network", str(data / "loss.safetensors")]) == 0
-    assert (tmp_path / "figures" / figure).stat().st_size > 1000
-
-
-def test_figures_of_the_embedded_model_need_no_run(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = ["--model", "lite", "--out", str(tmp_path / "figures"), "--rows", "1", "--size", "32"]
-    assert experiments.main(["grid", *pictures(data), *options]) == 0
-    assert (tmp_path / "figures" / "grid.png").stat().st_size > 1000
-    assert experiments.main(["skip-add", *pictures(data), *options]) == 2
-    assert "--model is for gatys and grid" in capsys.readouterr().err
-
-
-def test_the_studys_decoders_are_embedded(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--embedded", "--out", str(tmp_path / "figures"), "--rows", "1", "--size", "64"]
-    for name in ("skip-add", "skip-concat"):
-        assert experiments.main([name, *pictures(data), *options]) == 0
-        assert (tmp_path / "figures" / f"{name}.png").stat().st_size > 1000
-    assert experiments.main(["curves", *pictures(data), *options]) == 2
-    assert "--embedded is for skip-add and skip-concat" in capsys.readouterr().err
-
-
-def test_experiments_train_what_is_missing(data: Path, tmp_path: Path) -> None:
-    tiny = [part for change in small_changes(data) for part in ("--set", change)]
-    training = ["--train", "--train-content", str(data / "content"), "--train-style", str(data / "style")]
-    places = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "figures"), "--rows", "2"]
-    assert experiments.main(["normalization", *pictures(data), *places, *training, *tiny]) == 0
-    assert (tmp_path / "figures" / "normalization.png").exists()
-    made = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/*.safetensors")}
-    assert set(made) == {f"{recipe}.safetensors" for recipe in experiments.NORMALIZATIONS}
-    assert experiments.main(["normalization", *pictures(data), *places, *training, *tiny]) == 0
-    assert made == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*/*.safetensors")}
-
-
-def test_an_interrupted_training_is_not_followed_by_the_next(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    few = [part for change in [*small_changes(data), "steps=2"] for part in ("--set", change)]
-    training = ["--train", "--train-content", str(data / "content"), "--train-style", str(data / "style")]
-    places = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "figures")]
-    step = fit.Trainer.step
-
-    def interrupted(trainer: fit.Trainer, *crops: object) -> None:
-        step(trainer, *crops)
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(fit.Trainer, "step", interrupted)
-    assert experiments.main(["normalization", *pictures(data), *places, *training, *few]) == 2
-    assert "was interrupted; the same command goes on" in capsys.readouterr().err
-    assert len(list((tmp_path / "runs").iterdir())) == 1
-    (left,) = (tmp_path / "runs").glob("*/*.safetensors")
-    assert not is_finished(left)
-    monkeypatch.setattr(fit.Trainer, "step", step)
-    assert experiments.main(["normalization", *pictures(data), *places, *training, *few]) == 0
-    assert is_finished(left)
-
-
-def small_changes(data: Path) -> list[str]:
-    networks = [f"{key}={data / 'loss.safetensors'}" for key in ("encoder", "loss_network")]
-    return [*networks, "steps=1", "log_every=1", "size=40", "crop=32", "batch_size=2", "workers=0", "precision=float32"]
-
-
-@pytest.mark.parametrize("name", ["alpha-grid", "skip-concat", "curves"])
-def test_figures_of_several_runs(name: str, data: Path, run: Path, tmp_path: Path) -> None:
-    for recipe in experiments.RECIPES[name]:
-        if recipe != "paper":
-            (run.parent / recipe).mkdir()
-            weights = load_weights(run / "paper.safetensors")
-            save_weights(weights, run.parent / recipe / f"{recipe}.safetensors")
-            (run.parent / recipe / "log.csv").write_bytes((run / "log.csv").read_bytes())
-    options = ["--runs", str(run.parent), "--out", str(tmp_path / "figures"), "--rows", "2"]
-    assert experiments.main([name, *pictures(data), *options]) == 0
-    assert list((tmp_path / "figures").glob("*.png"))
-
-
-def test_a_figure_of_some_recipes_only(
-    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = ["--runs", str(run.parent), "--out", str(tmp_path / "figures"), "--rows", "1"]
-    assert experiments.main(["skip-concat", *pictures(data), *options, "--only", "paper"]) == 0
-    assert (tmp_path / "figures" / "skip-concat.png").exists()
-    assert experiments.main(["skip-concat", *pictures(data), *options, "--only", "add-both"]) == 2
-    assert "has the recipes paper, concat-content" in capsys.readouterr().err
-
-
-def test_experiments_name_the_missing_runs(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    places = ["--runs", str(tmp_path), "--out", str(tmp_path / "figures")]
-    assert experiments.main(["pre-normalised", *pictures(data), *places]) == 2
-    assert "lacks the runs paper, pre-normalised" in capsys.readouterr().err

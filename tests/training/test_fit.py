@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -143,8 +142,14 @@ def test_results_take_on_the_coarse_colours_of_the_teacher(
     teacher = decoder_of_the_loss_network(tmp_path, data)
     changes = ("steps=40", "lr=3e-3", "log_every=10", "content_weight=0", "style_weight=0", f"colour_teacher={teacher}")
     assert main(fit_arguments(tmp_path / "run", *changes)) == 0
-    totals = [row["total"] for row in read_log(tmp_path / "run")]
-    assert 0 < totals[-1] < 0.2 * totals[0]
+    rows = read_log(tmp_path / "run")
+    assert 0 < rows[-1]["total"] < 0.2 * rows[0]["total"]
+    assert all(row["total"] == pytest.approx(100 * row["colour"], rel=1e-4) and row["chroma"] > 0 for row in rows)
+
+
+def test_samples_come_before_the_first_line_of_the_log(tmp_path: Path, fit_arguments: Arguments) -> None:
+    assert main(fit_arguments(tmp_path / "run", "steps=3", "sample_every=1", "log_every=3")) == 0
+    assert [row["step"] for row in read_log(tmp_path / "run")] == [3]
 
 
 def test_a_teacher_of_colours_that_does_not_fit_is_refused(
@@ -217,17 +222,14 @@ def test_a_start_gives_what_fits(tmp_path: Path, fit_arguments: Arguments) -> No
     assert all(torch.equal(plain[key], add[key]) for key in plain)
 
 
-def test_a_decoder_beside_learns_from_the_same_encoder(
-    tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_decoder_beside_learns_from_the_same_encoder(tmp_path: Path, fit_arguments: Arguments) -> None:
     assert main(fit_arguments(tmp_path / "first", "steps=1")) == 0
     beside = tmp_path / "first" / "first.safetensors"
     shared = ("train_encoder=true", f"start={beside}", "decoder=add-content", "steps=100", "log_every=20")
     shared = (*shared, "batch_size=4", "lr=1e-3")
     assert main(fit_arguments(tmp_path / "alone", *shared)) == 0
-    capsys.readouterr()
     assert main(fit_arguments(tmp_path / "both", f"beside={beside}", "beside_weight=1", *shared)) == 0
-    styles = [float(value) for value in re.findall(r"style_beside ([\d.]+)", capsys.readouterr().err)]
+    styles = [row["style_beside"] for row in read_log(tmp_path / "both")]
     assert styles[-1] < 0.7 * styles[0]
 
     both, plain = tmp_path / "both" / "both.safetensors", tmp_path / "both" / "both-plain.safetensors"
