@@ -121,7 +121,7 @@ class StyleAnalyzer:
         """Measure a style.
 
         Args:
-            images: [B, 3, H, W] in 0..1, or one picture, of which what is transparent does not count.
+            images: [B, 3, H, W] in 0..1, or one picture, of which what is transparent is not measured.
             mask: where to measure, [H, W] or [B, H, W] in 0..1, any size.
             each: keep the pictures of a batch apart; otherwise they are one style seen several times.
             style_size: short side in pixels at which to measure; the pictures' own if not given.
@@ -143,7 +143,7 @@ class StyleAnalyzer:
         images = scale_short_side(images, style_size, "style_size")
         images = resize(images, tuple(max(1, round(side * style_scale)) for side in images.shape[-2:]))
         weight = None if mask is None else self._padded_mask(mask, images)
-        if alpha is not None:
+        if alpha is not None and alpha.min() < 1:
             seen = self._padded_mask(alpha[:, 0], images)
             weight = seen if weight is None else weight * seen
         if weight is not None and not weight.sum(dim=(1, 2, 3)).gt(0).all():

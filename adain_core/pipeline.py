@@ -125,7 +125,7 @@ class StyleTransfer(StyleAnalyzer):
 
         Args:
             content: [B, 3, H, W] in 0..1, or a Pillow image (whose transparency is kept).
-            style: one style or several: tensors, pictures, of which what is transparent does not count, or statistics;
+            style: one style or several: tensors, pictures, of which what is transparent is not measured, or statistics;
                 a batch of pictures is one style seen several times. May be left out where there are regions.
             alpha: strength, 0 (the content's reconstruction) to 1.
             weights: of several styles, relative to one another.
@@ -137,7 +137,7 @@ class StyleTransfer(StyleAnalyzer):
             style_size: short side in pixels at which the styles' pictures are measured; their own if not given.
             style_scale: how much larger than that a style's picture is seen; strokes become larger by as much.
             keep_colors: keep the content's colours: ``luminance`` takes only the result's luminance, ``covariance`` and
-                ``histogram`` match the styles' pictures to the content before they are measured.
+                ``histogram`` match the styles' whole pictures to the content before they are measured.
             size: short side of the result in pixels; the content's own if not given.
             work_size: short side at which to stylise; the result has its own size and the content's detail, and strokes
                 as large as at the work size.

@@ -162,6 +162,7 @@ def stylize_frames(
     if style is None and (mask is not None or not regions):
         raise ValueError("There is no style; give one, or regions alone without mask.")
     filters = [StatisticsFilter(smoothing, cut) for _ in layers]
+    detail = () if transform == "efdm" else DETAILS.get(transform, ())  # its ranks are those of each frame alone
     if low_memory:
         check_low_memory(model, transform)
     number = 0
@@ -174,8 +175,7 @@ def stylize_frames(
         for (where, look), smooth in zip(layers, filters, strict=True):
             masks = torch.cat([where(i).expand(1, -1, -1) for i in numbers]) if callable(where) else where
             styles = StyleStats.stack([look(i) for i in numbers]) if callable(look) else look
-            measured = model.compute_content_stats(features, masks, tile, DETAILS.get(transform, ()))
-            blends.append((masks, styles, smooth(measured, masks)))
+            blends.append((masks, styles, smooth(model.compute_content_stats(features, masks, tile, detail), masks)))
         if low_memory:
             result = stylize_tiles(model, work, blends, alpha, transform, tile)
         else:

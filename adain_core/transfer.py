@@ -37,7 +37,10 @@ def adain(
     # rounding the mean leaves goes into the shift.
     centre = content.mean[tap].to(features.dtype)
     shift = style.mean[tap] + (centre.float() - content.mean[tap]) * scale
-    return torch.addcmul(shift.to(features.dtype), features - centre, scale.to(features.dtype))
+    moved = features - centre
+    # Into the same memory where no gradient needs it: fresh memory for a large map costs more than the sum.
+    out = None if torch.is_grad_enabled() else moved
+    return torch.addcmul(shift.to(features.dtype), moved, scale.to(features.dtype), out=out)
 
 
 def instance_norm(

@@ -73,8 +73,8 @@ class Model(Weights):
         mine, other = (", ".join(map(str, network.widths[:4])) for network in (self.decoder, self.encoder))
         if mine != other:
             raise WeightsError(
-                f"The decoder is for an encoder of the widths {mine}, but that of the space {self.space} has {other};"
-                " convert it with the encoder that it was trained with, or name the space of that one with --space."
+                f"The decoder of {self.path} is for an encoder of the widths {mine}, but that of the space {self.space}"
+                f" has {other}; it belongs to another space, which 'adain convert --space' can name."
             )
 
 

@@ -88,7 +88,11 @@ class Log:
     def forget_after(self, step: int) -> None:
         """Begin the file, or drop the lines after a step and one that an interruption cut short: what was computed
         between the last checkpoint and the interruption comes again."""
-        lines = self.path.read_text().splitlines(keepends=True)[1:] if self.path.exists() else []
-        whole = [line for line in lines if line.endswith("\n") and line.split(",")[0].isdecimal()]
-        kept = [line for line in whole if int(line.split(",")[0]) <= step]
-        write_atomically(self.path, "".join([",".join(self.columns), "\n", *kept]).encode())
+        text = self.path.read_text() if self.path.exists() else ""
+        whole = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+        buffer = io.StringIO()
+        # An earlier version may have had other columns.
+        writer = csv.DictWriter(buffer, self.columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row for row in whole if row["step"].isdecimal() and int(row["step"]) <= step)
+        write_atomically(self.path, buffer.getvalue().encode())

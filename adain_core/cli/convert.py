@@ -100,7 +100,7 @@ def verify(weights: Weights, encoder: Encoder | None) -> str:
     torch.manual_seed(0)
     picture = torch.nn.functional.interpolate(torch.rand(1, 3, 5, 5), size=(_SIDE, _SIDE), mode="bicubic").clamp(0, 1)
     if weights.decoder:
-        model = Model(weights.space, encoder or Encoder(weights.decoder.widths), weights.decoder)
+        model = Model(weights.space, encoder or Encoder(weights.decoder.widths), weights.decoder, path=weights.path)
         transfer = StyleTransfer(model.encoder, model.decoder, model.space, torch.device("cpu"))
         result = transfer(picture, picture, alpha=0)
         error = (result - picture).abs().mean()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from adain_core.weights import Weights, load_weights, save_weights
+from training.checkpoint import Log
 from training.fit import Trainer, main
 
 Arguments = Callable[..., list[str]]
@@ -58,3 +59,10 @@ def test_tensorboard_has_what_the_log_has_after_a_run_died(
         scalars = board.Scalars(column)
         assert [event.step for event in scalars] == [1, 2, 3, 4]
         assert [event.value for event in scalars] == pytest.approx([float(row[column]) for row in rows], rel=1e-5)
+
+
+def test_a_log_of_other_columns_goes_on_under_the_present_ones(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("step,content,style,total,lr,grad_norm\n50,1.5,2.5,26.5,0.1,7\n100,1,2,21,0.1,6\n150,1,2")
+    Log(path, ["step", "content", "style", "colour", "total", "grad_norm", "lr"]).forget_after(50)
+    assert path.read_text() == "step,content,style,colour,total,grad_norm,lr\n50,1.5,2.5,,26.5,7,0.1\n"
