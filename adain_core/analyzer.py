@@ -16,7 +16,7 @@ from .encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from .features import Features
 from .images import Picture, checked_image, from_pil, resize, scale_short_side
 from .masks import checked_mask
-from .progress import Progress, ignore_progress, within
+from .progress import Progress, ignore_progress, section
 from .skips import Skips
 from .stats import Detail, StyleStats, merge, resize_mask
 from .tiling import Tile, TiledEncoder, TileSize, default_memory, pad_to_grid, plan_tiles
@@ -150,14 +150,13 @@ class StyleAnalyzer:
             raise ValueError(
                 "The style mask is zero everywhere, or the picture is transparent there; there is nothing to measure."
             )
-        tiles, first = self.tiles(images, tile), within(progress, 0, 0.5 if detail else 1)
+        tiles, first = self.tiles(images, tile), section(progress, 0, 0.5 if detail else 1)
         (measured,) = self._tiled.measure(images, STYLE_TAPS, [weight], tiles, first)
         styles = measured.result(self.space, images)
         if detail:
             parts = []
             for part in self.chunks(images, tile):
-                share = 0.5 * (part.stop - part.start) / len(images)
-                again = within(progress, 0.5 + 0.5 * part.start / len(images), share)
+                again = section(progress, *(0.5 + 0.5 * end / len(images) for end in (part.start, part.stop)))
                 deepest = {DEEPEST_TAP: self.encode(images[part], tile, again).content}
                 own = weight if weight is None or len(weight) == 1 else weight[part]
                 parts.append(StyleStats.measure(deepest, self.space, own, detail=detail))

@@ -23,7 +23,7 @@ from .features import Features
 from .images import Picture, checked_image, checked_result, from_pil, to_pil
 from .low_memory import stylize_by_thumbnail
 from .masks import filled_mask, soft_mask
-from .progress import Progress, ignore_progress, within
+from .progress import Progress, ignore_progress, section
 from .shallow import ShallowMaps
 from .stats import Detail, StyleStats, mix
 from .tiling import (
@@ -180,10 +180,10 @@ class StyleTransfer(StyleAnalyzer):
         if low_memory:
             result = stylize_by_thumbnail(self, work, layers, alpha, transform, tile, progress)
         else:
-            features = self.encode(work, tile, within(progress, 0, _ENCODING_SHARE), keep_shallow=True)
+            features = self.encode(work, tile, section(progress, 0, _ENCODING_SHARE), keep_shallow=True)
             for where, stats in layers:
                 features = self.blend(features, stats, alpha, where, transform)
-            result = self.decode(features, tile, within(progress, _ENCODING_SHARE, 1 - _ENCODING_SHARE))
+            result = self.decode(features, tile, section(progress, _ENCODING_SHARE, 1))
         result = restore_detail(result, work, picture.rgb)
         if keep_colors == "luminance":
             result = preserve_color(result, picture.rgb)
@@ -284,7 +284,7 @@ class StyleTransfer(StyleAnalyzer):
         start = 0.0
         if skips.adain and not all(part.covers(grid) for part in shallow.tiles):
             start = 0.0 if features.shallow else _ENCODING_SHARE
-            blends = shallow.measured(blends, within(progress, 0, start))
+            blends = shallow.measured(blends, section(progress, 0, start))
         pictures = torch.empty_like(features.image, dtype=torch.float32, memory_format=torch.contiguous_format)
 
         def decode_tile(part: Tile) -> None:
@@ -298,7 +298,7 @@ class StyleTransfer(StyleAnalyzer):
             target = pictures[part.at(1)]
             target.copy_(pixels[:, :, : target.shape[-2], : target.shape[-1]].float().clamp(0, 1))
 
-        for_each_tile(shallow.tiles, decode_tile, within(progress, start, 1 - start))
+        for_each_tile(shallow.tiles, decode_tile, section(progress, start, 1))
         return checked_result(pictures)
 
     def _check_layers(self, style: StyleStats, needed: Sequence[str]) -> None:

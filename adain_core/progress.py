@@ -13,6 +13,6 @@ def ignore_progress(share: float) -> None:
     """The callback for those who do not want to know."""
 
 
-def within(progress: Progress, start: float, share: float) -> Progress:
-    """The callback for a part of the work: a ``share`` of it from ``start`` on."""
-    return lambda done: progress(start + share * done)
+def section(progress: Progress, start: float, end: float) -> Progress:
+    """A callback for one part of the work: 0..1 becomes ``start``..``end``."""
+    return lambda share: progress(start + share * (end - start))

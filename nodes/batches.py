@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ..adain_core.analyzer import StyleAnalyzer
-from ..adain_core.progress import Progress
+from ..adain_core.progress import Progress, section
 from ..adain_core.tiling import TileSize
 from ..adain_core.transfer import DETAILS
-from .progress import heed_stop, section
+from .progress import heed_stop
 
 
 def parts_to_blend(model: StyleAnalyzer, images: Tensor, transform: str, tile: TileSize = "auto") -> list[slice]:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ..adain_core.grid import contact_sheet, thumbnail
 from ..adain_core.measure import Measures, estimate_memory, measure_result
-from ..adain_core.progress import Progress, ignore_progress
+from ..adain_core.progress import Progress, ignore_progress, section
 from .images import from_image, to_image
 from .inputs import connected
-from .progress import progress_bar, section
+from .progress import progress_bar
 from .steps import MOST_STYLES, blend, compute_style_stats, decode, encode
 from .types import AdaINModel, Model
 

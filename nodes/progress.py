@@ -28,11 +28,6 @@ def heed_stop(share: float) -> None:
     throw_exception_if_processing_interrupted()
 
 
-def section(progress: Progress, start: float, end: float) -> Progress:
-    """A callback for one part of the work: 0..1 becomes ``start``..``end``."""
-    return lambda share: progress(start + share * (end - start))
-
-
 def interrupt_between_layers(networks: nn.Module) -> None:
     """Let the stop button end a pass through the networks, or one back for a gradient, at any convolution: one pass
     over a large picture takes seconds on a CPU."""

@@ -13,7 +13,7 @@ from ..adain_core.color import ColorMethod, match_color
 from ..adain_core.detail import restore_detail, shrink
 from ..adain_core.low_memory import stylize_by_thumbnail
 from ..adain_core.pipeline import StyleTransfer
-from ..adain_core.progress import Progress
+from ..adain_core.progress import Progress, section
 from ..adain_core.stats import StyleStats
 from ..adain_core.tiling import TileSize
 from ..adain_core.transfer import DETAILS, Blend
@@ -35,7 +35,7 @@ from .inputs import (
     transform_input,
     work_size_input,
 )
-from .progress import progress_bar, section
+from .progress import progress_bar
 from .regions import masked_styles, regions_input
 from .steps import check_counts, compute_style_stats
 from .types import AdaINModel, Model, Region

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 
 from adain_core.cli.options import positive_int
+from adain_core.tiling import CELL
 from adain_core.weights import MAX_WIDTH
 
 _SMALLEST = 16
-_STRIDE = 8
 
 
 class TrainingError(ValueError):
@@ -28,8 +28,8 @@ def square_side(text: str) -> int:
 def crop_side(text: str) -> int:
     """An argparse type: the side of a crop in pixels whose features decode to a picture of the same size."""
     side = square_side(text)
-    if side % _STRIDE:
-        raise argparse.ArgumentTypeError(f"'{text}': expected a multiple of {_STRIDE}, such as {side - side % _STRIDE}")
+    if side % CELL:
+        raise argparse.ArgumentTypeError(f"'{text}': expected a multiple of {CELL}, such as {side - side % CELL}")
     return side
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from adain_core.skips import Skips
+from adain_core.tiling import CELL
 
 from .command import TrainingError
 
@@ -140,7 +141,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         self._check(self.size[0] <= self.size[1], "size", self.size, "the smaller side first")
-        self._check(self.crop >= 16 and self.crop % 8 == 0, "crop", self.crop, "a multiple of 8, at least 16 pixels")
+        whole = self.crop >= 16 and self.crop % CELL == 0
+        self._check(whole, "crop", self.crop, f"a multiple of {CELL}, at least 16 pixels")
         self._check(self.recolor <= 1, "recolor", self.recolor, "at most 1")
         self._check(self.ema < 1, "ema", self.ema, "less than 1")
         parts = self.batch_size % self.accumulate == 0

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..grid import contact_sheet, thumbnail
 from ..images import Picture, read_picture, scale_short_side, write_picture
 from ..pipeline import StyleTransfer
-from ..progress import Progress, within
+from ..progress import Progress, section
 from ..stats import StyleStats
 from .options import (
     add_model_options,
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         looks = [model.compute_style_stats(style) for style in styles]
         results = []
         for i, content in enumerate(contents):
-            part = within(progress, i / len(contents), 1 / len(contents))
+            part = section(progress, i / len(contents), (i + 1) / len(contents))
             results.append(_results(model, content, looks, args.alphas, args.cell, part))
     pictures = [thumbnail(style.rgb, args.cell) for style in styles]
     if len(contents) > 1:
