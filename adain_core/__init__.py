@@ -5,11 +5,11 @@
 >>> picture = stylize(photo, painting, alpha=0.8)
 """
 
-from .analyzer import StyleAnalyzer
-from .features import Features
-from .pipeline import StyleTransfer
-from .stats import StyleStats, mix
-from .weights import WeightsError
+from .models.errors import WeightsError
+from .pipeline.analyzer import StyleAnalyzer
+from .pipeline.features import Features
+from .pipeline.transfer import StyleTransfer
+from .styles.stats import StyleStats, mix
 
 __all__ = ["Features", "StyleAnalyzer", "StyleStats", "StyleTransfer", "WeightsError", "mix"]
 __version__ = "0.1.0"

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ..adain_core.analyzer import StyleAnalyzer
-from ..adain_core.progress import Progress, section
-from ..adain_core.tiling import TileSize
-from ..adain_core.transfer import DETAILS
+from ..adain_core.pipeline.analyzer import StyleAnalyzer
+from ..adain_core.pipeline.tiling import TileSize
+from ..adain_core.runtime.progress import Progress, section
+from ..adain_core.styles.transforms import DETAILS
 from .progress import heed_stop
 
 

@@ -1,4 +1,4 @@
-"""Keeping the content's colours."""
+"""Keeping the content's colors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from functools import partial
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core import color
-from ..adain_core.progress import Progress
+from ..adain_core.images import color
+from ..adain_core.runtime.progress import Progress
 from .batches import one_by_one
 from .images import from_image, to_image
 from .inputs import check_choices
@@ -16,7 +16,7 @@ from .progress import progress_bar
 
 
 def preserve_color(content: Tensor, stylized: Tensor, method: str, progress: Progress) -> Tensor:
-    """The IMAGE ``stylized`` with the colours of the IMAGE ``content``.
+    """The IMAGE ``stylized`` with the colors of the IMAGE ``content``.
 
     Raises:
         ValueError: the two do not fit together.
@@ -26,7 +26,7 @@ def preserve_color(content: Tensor, stylized: Tensor, method: str, progress: Pro
     if len(colors) not in (1, len(picture)):
         raise ValueError(
             f"'content' is a batch of {len(colors)}, but 'stylized' of {len(picture)}; connect one content or one for"
-            " each stylised picture."
+            " each stylized picture."
         )
     if method == "luminance" and colors.shape[-2:] != picture.shape[-2:]:
         raise ValueError(
@@ -41,7 +41,7 @@ def _size(picture: Tensor) -> str:
 
 
 class AdaINPreserveColor(io.ComfyNode):
-    """A picture in the colours of another."""
+    """A picture in the colors of another."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -49,21 +49,21 @@ class AdaINPreserveColor(io.ComfyNode):
             node_id="AdaINPreserveColor",
             display_name="Preserve Color",
             category="AdaIN",
-            description="Gives a stylised picture its content's colours back. With a style picture in its place, it"
-            " gives the style the content's colours before the transfer (covariance or histogram).",
+            description="Gives a stylized picture its content's colors back. With a style picture in its place, it"
+            " gives the style the content's colors before the transfer (covariance or histogram).",
             inputs=[
-                io.Image.Input("content", tooltip="The picture whose colours to keep."),
-                io.Image.Input("stylized", tooltip="The picture to recolour: a result, or a style picture."),
+                io.Image.Input("content", tooltip="The picture whose colors to keep."),
+                io.Image.Input("stylized", tooltip="The picture to recolor: a result, or a style picture."),
                 io.Combo.Input(
                     "method",
                     options=list(color.COLOR_METHODS),
                     default="luminance",
-                    tooltip="luminance: the content's colours with the stylised light and shade (same size needed)."
-                    " covariance: the most even change to the content's colours as a whole. histogram: the content's"
+                    tooltip="luminance: the content's colors with the stylized light and shade (same size needed)."
+                    " covariance: the most even change to the content's colors as a whole. histogram: the content's"
                     " amount of each level of red, green and blue.",
                 ),
             ],
-            outputs=[io.Image.Output(display_name="image", tooltip="The recoloured picture.")],
+            outputs=[io.Image.Output(display_name="image", tooltip="The recolored picture.")],
         )
 
     @classmethod

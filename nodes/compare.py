@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.grid import contact_sheet, thumbnail
-from ..adain_core.measure import Measures, estimate_memory, measure_result
-from ..adain_core.progress import Progress, ignore_progress, section
+from ..adain_core.images.sheets import contact_sheet, thumbnail
+from ..adain_core.measure.losses import Measures, estimate_memory, measure_result
+from ..adain_core.runtime.progress import Progress, ignore_progress, section
 from .images import from_image, to_image
 from .inputs import connected
 from .progress import progress_bar
@@ -55,7 +55,7 @@ class AdaINStyleGrid(io.ComfyNode):
             description="A contact sheet with labels: every style, with every model, at several strengths.",
             inputs=[
                 models[0],
-                io.Image.Input("content", tooltip="The picture to stylise; of a batch, the first."),
+                io.Image.Input("content", tooltip="The picture to stylize; of a batch, the first."),
                 styles[0],
                 io.String.Input(
                     "alphas",
@@ -120,10 +120,10 @@ class AdaINMeasure(io.ComfyNode):
             inputs=[
                 AdaINModel.Input(
                     "model",
-                    tooltip="Its encoder measures, and may be alone; a model other than the one that stylised is the"
+                    tooltip="Its encoder measures, and may be alone; a model other than the one that stylized is the"
                     " fairer judge.",
                 ),
-                io.Image.Input("result", tooltip="The stylised picture."),
+                io.Image.Input("result", tooltip="The stylized picture."),
                 io.Image.Input("content", tooltip="What it was made from; brought to the result's size if need be."),
                 io.Image.Input("style", tooltip="The style picture; several are one style seen several times."),
             ],

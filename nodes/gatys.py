@@ -1,4 +1,4 @@
-"""Style transfer and texture synthesis by optimisation, the baseline that AdaIN is measured against."""
+"""Style transfer and texture synthesis by optimization, the baseline that AdaIN is measured against."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..adain_core import gatys
-from ..adain_core.curve import loss_chart
-from ..adain_core.encoder import Encoder
-from ..adain_core.images import Picture, to_pil
+from ..adain_core.images.pictures import Picture, to_pil
+from ..adain_core.networks.encoder import Encoder
 from .images import from_image, from_image_at, to_image
 from .inputs import check_choices
+from .loss_chart import loss_chart
 from .types import AdaINModel, Model
 
 _INITS = ["content", "noise"]
@@ -92,7 +92,7 @@ def _settings(preset: str, iterations: int, optimizer: str, seed: int) -> gatys.
 def _load_encoder(
     model: Model, size: tuple[int, int], settings: gatys.Settings, styles: Sequence[gatys.Style]
 ) -> Encoder:
-    """The model's encoder, after other models have made room for the optimisation of a picture of (H, W)."""
+    """The model's encoder, after other models have made room for the optimization of a picture of (H, W)."""
     return model.load_encoder(gatys.estimate_memory(model.patcher.model.encoder, size, settings, styles))
 
 
@@ -100,7 +100,7 @@ class _Watch:
     """Moves the progress bar, shows the picture as it grows, and ends the work when the user stops the queue.
 
     Args:
-        runs: how many optimisations there will be in a row.
+        runs: how many optimizations there will be in a row.
         iterations: of each.
     """
 
@@ -116,7 +116,7 @@ class _Watch:
         self.bar.update_absolute(self.done + step.iteration, preview=preview)
 
     def finish(self, iterations: int) -> None:
-        """One optimisation is over, perhaps before its last iteration."""
+        """One optimization is over, perhaps before its last iteration."""
         self.done += iterations
         self.bar.update_absolute(self.done)
 
@@ -128,7 +128,7 @@ def _chart(result: gatys.Result) -> Tensor:
 
 
 class AdaINGatys(io.ComfyNode):
-    """The optimisation of Gatys, Ecker and Bethge (2016)."""
+    """The optimization of Gatys, Ecker and Bethge (2016)."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -136,7 +136,7 @@ class AdaINGatys(io.ComfyNode):
             node_id="AdaINGatys",
             display_name="Gatys Style Transfer",
             category="AdaIN",
-            description="The slow original: optimises the picture itself until it has the content of one and the style"
+            description="The slow original: optimizes the picture itself until it has the content of one and the style"
             " of another. With a live preview, and a chart of the loss.",
             inputs=[
                 AdaINModel.Input("model", tooltip="From Load AdaIN Model; only its encoder is used."),
@@ -232,7 +232,7 @@ class AdaINTextureSynthesis(io.ComfyNode):
             node_id="AdaINTextureSynthesis",
             display_name="Texture Synthesis",
             category="AdaIN",
-            description="Makes a new texture of any size from a picture: noise, optimised until its features have the"
+            description="Makes a new texture of any size from a picture: noise, optimized until its features have the"
             " picture's correlations.",
             inputs=[
                 AdaINModel.Input("model", tooltip="From Load AdaIN Model; only its encoder is used."),

@@ -8,7 +8,7 @@ import torch
 from comfy.model_management import intermediate_device
 from torch import Tensor
 
-from ..adain_core.images import scale_short_side
+from ..adain_core.images.pictures import scale_short_side
 from .batches import one_by_one
 
 _NO_MASK = (64, 64)

@@ -7,9 +7,9 @@ from typing import Any, Literal, cast
 
 from comfy_api.latest import io
 
-from ..adain_core.color import COLOR_METHODS
-from ..adain_core.tiling import TileSize
-from ..adain_core.transfer import TRANSFORMS
+from ..adain_core.images.color import COLOR_METHODS
+from ..adain_core.pipeline.tiling import TileSize
+from ..adain_core.styles.transforms import TRANSFORMS
 
 MERGE = "one style"
 EACH = "each"
@@ -76,7 +76,7 @@ def size_input(optional: bool = False) -> io.Int.Input:
 
 def work_size_input(optional: bool = False) -> io.Int.Input:
     tooltip = (
-        "Short side at which to stylise, for large strokes in a large result: the content's detail is brought back"
+        "Short side at which to stylize, for large strokes in a large result: the content's detail is brought back"
         " afterwards. 0 is the size of the result."
     )
     return _short_side_input("work_size", tooltip, optional)
@@ -118,6 +118,6 @@ def keep_colors_input() -> io.Combo.Input:
         "keep_colors",
         options=[OFF, *COLOR_METHODS],
         default=OFF,
-        tooltip="Keep the content's colours. luminance takes only light and shade from the result; covariance and"
-        " histogram give the style the content's colours before it is measured.",
+        tooltip="Keep the content's colors. luminance takes only light and shade from the result; covariance and"
+        " histogram give the style the content's colors before it is measured.",
     )

@@ -9,9 +9,9 @@ import folder_paths
 from comfy.model_management import intermediate_device
 from comfy_api.latest import io, ui
 
-from ..adain_core.library import read_style
-from ..adain_core.stats import StyleStats
-from ..adain_core.weights import EMBEDDED
+from ..adain_core.models.weights import EMBEDDED
+from ..adain_core.styles.files import read_style
+from ..adain_core.styles.stats import StyleStats
 from .images import to_image
 from .models import file_digest, register_folder
 from .types import AdaINStyle

@@ -11,11 +11,11 @@ from comfy import model_management
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..adain_core.device import DTYPES, resolve_dtype
-from ..adain_core.hub import HubError, HubFile, download, hash_of
-from ..adain_core.presets import PRESETS
-from ..adain_core.progress import Progress
-from ..adain_core.weights import EMBEDDED, embedded_models, fetch_preset, load_model, load_weights
+from ..adain_core.models.hub import HubError, HubFile, download, hash_of
+from ..adain_core.models.presets import PRESETS
+from ..adain_core.models.weights import EMBEDDED, embedded_models, fetch_preset, load_model, load_weights
+from ..adain_core.runtime.device import DTYPES, resolve_dtype
+from ..adain_core.runtime.progress import Progress
 from .inputs import check_choices
 from .progress import interrupt_between_layers, progress_bar
 from .types import AdaINModel, Model, Networks
@@ -99,14 +99,14 @@ def _read(name: str, files: list[Path], dtype: torch.dtype, progress: Progress) 
     if len(files) > 1 or weights.decoder:
         weights = load_model(*files, folders=map(Path, folder_paths.get_folder_paths(FOLDER)), progress=progress)
     decoder = weights.decoder and weights.decoder.to(dtype)
-    networks = Networks(weights.encoder.compute_in(dtype), decoder)
+    networks = Networks(weights.encoder.to(dtype), decoder)
     interrupt_between_layers(networks)
     patcher = ModelPatcher(networks, model_management.get_torch_device(), model_management.unet_offload_device())
     return Model(name, weights.space, dtype, patcher)
 
 
 def _dtype(precision: str) -> torch.dtype:
-    """``auto`` is ComfyUI's own judgement of a graphics card; of CPUs, where it always says no, it is adain_core's."""
+    """``auto`` is ComfyUI's own judgment of a graphics card; of CPUs, where it always says no, it is adain_core's."""
     device = model_management.get_torch_device()
     if precision == "auto" and not model_management.is_device_cpu(device):
         return torch.bfloat16 if model_management.should_use_bf16(device) else torch.float32

@@ -6,8 +6,9 @@ from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy.utils import ProgressBar
 from torch import Tensor, nn
 
-from ..adain_core.encoder import Conv3x3, Encoder
-from ..adain_core.progress import Progress
+from ..adain_core.networks.convolution import Conv3x3
+from ..adain_core.networks.encoder import Encoder
+from ..adain_core.runtime.progress import Progress
 
 _STEPS = 1000
 

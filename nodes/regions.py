@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.stats import StyleStats
+from ..adain_core.styles.stats import StyleStats
 from .images import from_mask
 from .types import AdaINRegions, AdaINStyle, Model, Region, check_space
 

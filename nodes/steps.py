@@ -9,11 +9,11 @@ from comfy.model_management import intermediate_device
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.features import Features
-from ..adain_core.progress import Progress, ignore_progress
-from ..adain_core.stats import Detail, StyleStats, mix, mix_by_transport
-from ..adain_core.tiling import TileSize
-from ..adain_core.transfer import Blend
+from ..adain_core.pipeline.blend import Blend
+from ..adain_core.pipeline.features import Features
+from ..adain_core.pipeline.tiling import TileSize
+from ..adain_core.runtime.progress import Progress, ignore_progress
+from ..adain_core.styles.stats import Detail, StyleStats, mix, mix_by_transport
 from .batches import in_turn, join, parts_to_blend
 from .images import from_image, from_mask, to_image
 from .inputs import (
@@ -304,7 +304,7 @@ class AdaINBlend(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Stylise where the mask is white; the rest keeps its features, as the decoder renders"
+                    tooltip="Stylize where the mask is white; the rest keeps its features, as the decoder renders"
                     " them.",
                 ),
             ],
@@ -336,7 +336,7 @@ class AdaINDecode(io.ComfyNode):
                 AdaINModel.Input("model", tooltip="The model that encoded the features, or one with another decoder."),
                 AdaINFeatures.Input("features", tooltip="From AdaIN Blend, or straight from AdaIN Encode."),
             ],
-            outputs=[io.Image.Output(display_name="image", tooltip="The stylised picture.")],
+            outputs=[io.Image.Output(display_name="image", tooltip="The stylized picture.")],
         )
 
     @classmethod

@@ -9,14 +9,15 @@ from functools import partial
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.color import ColorMethod, match_color
-from ..adain_core.detail import restore_detail, shrink
-from ..adain_core.low_memory import stylize_by_thumbnail
-from ..adain_core.pipeline import StyleTransfer
-from ..adain_core.progress import Progress, section
-from ..adain_core.stats import StyleStats
-from ..adain_core.tiling import TileSize
-from ..adain_core.transfer import DETAILS, Blend
+from ..adain_core.images.color import ColorMethod, match_color
+from ..adain_core.images.detail import restore_detail, shrink
+from ..adain_core.pipeline.blend import Blend
+from ..adain_core.pipeline.thumbnails import stylize_by_thumbnail
+from ..adain_core.pipeline.tiling import TileSize
+from ..adain_core.pipeline.transfer import StyleTransfer
+from ..adain_core.runtime.progress import Progress, section
+from ..adain_core.styles.stats import StyleStats
+from ..adain_core.styles.transforms import DETAILS
 from .batches import in_turn, join, one_by_one, parts_to_blend
 from .color import preserve_color
 from .images import from_image, from_image_at, from_mask, to_image
@@ -66,7 +67,7 @@ class AdaINStylize(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Stylise where the mask is white; the rest is the content as the decoder renders it.",
+                    tooltip="Stylize where the mask is white; the rest is the content as the decoder renders it.",
                 ),
                 io.Mask.Input(
                     "style_mask",
@@ -83,7 +84,7 @@ class AdaINStylize(io.ComfyNode):
                 style_size_input(),
                 regions_input(),
             ],
-            outputs=[io.Image.Output(display_name="image", tooltip="The stylised picture.")],
+            outputs=[io.Image.Output(display_name="image", tooltip="The stylized picture.")],
         )
 
     @classmethod
@@ -118,7 +119,7 @@ class AdaINStylize(io.ComfyNode):
     ) -> io.NodeOutput:
         if regions and keep_colors not in (OFF, "luminance"):
             raise ValueError(
-                f"'keep_colors' is {keep_colors}, which recolours style pictures before they are measured, but"
+                f"'keep_colors' is {keep_colors}, which recolors style pictures before they are measured, but"
                 " 'regions' holds measured styles; use luminance."
             )
         check_counts(len(content), len(style) if batch == EACH else 1)
@@ -165,7 +166,7 @@ class AdaINStylize(io.ComfyNode):
 
 
 def _recolored(style: Tensor, content: Tensor, method: ColorMethod) -> Tensor:
-    """The IMAGE of styles in the colours of one content, or of one for each."""
+    """The IMAGE of styles in the colors of one content, or of one for each."""
     pictures, _ = from_image(style, "style")
     return to_image(one_by_one(partial(match_color, method=method), pictures, content))
 

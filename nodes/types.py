@@ -10,12 +10,12 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor, nn
 
-from ..adain_core.analyzer import StyleAnalyzer
-from ..adain_core.decoder import Decoder
-from ..adain_core.encoder import Encoder
-from ..adain_core.features import Features
-from ..adain_core.pipeline import StyleTransfer
-from ..adain_core.stats import StyleStats
+from ..adain_core.networks.decoder import Decoder
+from ..adain_core.networks.encoder import Encoder
+from ..adain_core.pipeline.analyzer import StyleAnalyzer
+from ..adain_core.pipeline.features import Features
+from ..adain_core.pipeline.transfer import StyleTransfer
+from ..adain_core.styles.stats import StyleStats
 
 AdaINModel = io.Custom("ADAIN_MODEL")
 AdaINFeatures = io.Custom("ADAIN_FEATURES")

@@ -8,10 +8,10 @@ from itertools import repeat
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.color import COLOR_METHODS
-from ..adain_core.images import Picture
-from ..adain_core.stats import StyleStats
-from ..adain_core.temporal import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
+from ..adain_core.films.smoothing import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
+from ..adain_core.images.color import COLOR_METHODS
+from ..adain_core.images.pictures import Picture
+from ..adain_core.styles.stats import StyleStats
 from .batches import join
 from .images import from_image, from_mask, to_image
 from .inputs import OFF, alpha_input, check_choices, size_input, tile_input, tile_size, transform_input, work_size_input
@@ -31,7 +31,7 @@ class AdaINStylizeVideo(io.ComfyNode):
             node_id="AdaINStylizeVideo",
             display_name="AdaIN Stylize Video",
             category="AdaIN",
-            description="Stylises a batch of frames. The statistics of the frames are smoothed over time, so that the"
+            description="Stylizes a batch of frames. The statistics of the frames are smoothed over time, so that the"
             " result does not flicker, and start anew at cuts.",
             inputs=[
                 AdaINModel.Input("model", tooltip="From Load AdaIN Model."),
@@ -59,7 +59,7 @@ class AdaINStylizeVideo(io.ComfyNode):
                     "keep_colors",
                     options=[OFF, *COLOR_METHODS],
                     default=OFF,
-                    tooltip="Give each frame its own colours back, by the methods of Preserve Color.",
+                    tooltip="Give each frame its own colors back, by the methods of Preserve Color.",
                 ),
                 AdaINStyle.Input(
                     "style_end", optional=True, tooltip="A second style; the first one turns into it over the film."
@@ -67,7 +67,7 @@ class AdaINStylizeVideo(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Stylise where the mask is white: one mask for all frames, or one for each.",
+                    tooltip="Stylize where the mask is white: one mask for all frames, or one for each.",
                 ),
                 io.Boolean.Input(
                     "low_memory",
@@ -82,7 +82,7 @@ class AdaINStylizeVideo(io.ComfyNode):
                 tile_input(optional=True),
                 regions_input(),
             ],
-            outputs=[io.Image.Output(display_name="frames", tooltip="The stylised frames.")],
+            outputs=[io.Image.Output(display_name="frames", tooltip="The stylized frames.")],
         )
 
     @classmethod

@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 import torch
 
-from adain_core.pipeline import StyleTransfer
+from adain_core.pipeline.transfer import StyleTransfer
 from tests.helpers import ROOT, SHARED, tiny_model
 from tests.hub_server import Hub, serve
 

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from adain_core.decoder import Decoder
-from adain_core.encoder import Encoder
-from adain_core.pipeline import StyleTransfer
-from adain_core.skips import Skips
+from adain_core.networks.decoder import Decoder
+from adain_core.networks.encoder import Encoder
+from adain_core.networks.skips import Skips
+from adain_core.pipeline.transfer import StyleTransfer
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"

@@ -4,12 +4,13 @@ project's own decoders for the same encoder."""
 import pytest
 import torch
 
-from adain_core.encoder import STYLE_TAPS
-from adain_core.images import read_picture, scale_short_side
-from adain_core.measure import content_loss, style_losses
-from adain_core.pipeline import StyleTransfer
-from adain_core.stats import StyleStats
-from adain_core.weights import VGG19_NORMALISED, load_model
+from adain_core.images.pictures import read_picture, scale_short_side
+from adain_core.measure.losses import content_loss, style_losses
+from adain_core.models.presets import VGG19_NORMALIZED
+from adain_core.models.weights import load_model
+from adain_core.networks.encoder import STYLE_TAPS
+from adain_core.pipeline.transfer import StyleTransfer
+from adain_core.styles.stats import StyleStats
 from tests.helpers import SHARED
 
 
@@ -20,7 +21,7 @@ def test_a_decoder_of_vgg19_gives_a_good_adain_picture(reference, decoder):
         pytest.skip("the evaluation pictures are not on this machine")
     path = reference / "adain_decoder.safetensors" if decoder == "public" else decoder
     weights = load_model(reference / "vgg_normalised_relu4_1.safetensors", path)
-    assert weights.space == VGG19_NORMALISED
+    assert weights.space == VGG19_NORMALIZED
     model = StyleTransfer(weights.encoder, weights.decoder, weights.space, torch.device("cpu"))
     content, style = (
         scale_short_side(read_picture(min((folder / kind).glob("*.jpg"))).rgb, 256) for kind in ("content", "style")

@@ -7,7 +7,7 @@ medians over the repeats, in milliseconds; MiB is the peak beyond the weights.
 
     python -m training.benchmark --large
 
-stylises pictures too large for most memories, once each and in a process of its own, in tiles, and smaller ones both in
+stylizes pictures too large for most memories, once each and in a process of its own, in tiles, and smaller ones both in
 tiles and as a whole. The style is a square of 512 pixels.
 """
 
@@ -23,16 +23,16 @@ from multiprocessing import get_context
 import torch
 
 from adain_core.cli.options import positive_int
-from adain_core.decoder import Decoder
-from adain_core.device import resolve_device, resolve_dtype
-from adain_core.encoder import VGG19_WIDTHS, Encoder
-from adain_core.pipeline import StyleTransfer
-from adain_core.skips import Skips
-from adain_core.tiling import TileSize
-from adain_core.weights import EMBEDDED, load_model
+from adain_core.models.weights import EMBEDDED, load_model
+from adain_core.networks.decoder import Decoder
+from adain_core.networks.encoder import VGG19_WIDTHS, Encoder
+from adain_core.networks.skips import Skips
+from adain_core.pipeline.tiling import TileSize
+from adain_core.pipeline.transfer import StyleTransfer
+from adain_core.runtime.device import resolve_device, resolve_dtype
 
 from .command import four_widths, run_command, square_side
-from .networks import initialise
+from .networks import initialize
 from .resources import peak_mebibytes, peak_resident_mebibytes, timed
 
 STEPS = ("encode", "style", "blend", "decode")
@@ -75,7 +75,7 @@ def random_model(channels: Sequence[int], decoder: str, device: torch.device, dt
     networks = Encoder(channels), Decoder(channels, Skips.parse(decoder))
     for network in networks:
         network.eval().requires_grad_(False)
-        initialise(network)
+        initialize(network)
     return StyleTransfer(*networks, "random", device, dtype)
 
 

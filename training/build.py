@@ -8,23 +8,15 @@ from pathlib import Path
 
 import torch
 
-from adain_core.decoder import Decoder
-from adain_core.encoder import Encoder
-from adain_core.skips import Skips
-from adain_core.spaces import space_of
-from adain_core.weights import (
-    VGG19_NORMALISED,
-    VGG19_TORCHVISION,
-    Weights,
-    embedded_models,
-    load_encoder,
-    load_weights,
-    resolve,
-    save_weights,
-)
+from adain_core.models.presets import VGG19_NORMALIZED, VGG19_TORCHVISION
+from adain_core.models.spaces import space_of
+from adain_core.models.weights import Weights, embedded_models, load_encoder, load_weights, resolve, save_weights
+from adain_core.networks.decoder import Decoder
+from adain_core.networks.encoder import Encoder
+from adain_core.networks.skips import Skips
 
 from .command import TrainingError
-from .networks import LossNetwork, Stylizer, initialise, take_over, with_normalized_input
+from .networks import LossNetwork, Stylizer, initialize, take_over, with_normalized_input
 from .normalization import LearnedNormalization
 from .recipe import Recipe, as_dict
 
@@ -38,7 +30,7 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
 
     Raises:
         WeightsError: a file is missing or does not fit.
-        TrainingError: the decoder beside has other widths, or the teacher of the colours reads other features.
+        TrainingError: the decoder beside has other widths, or the teacher of the colors reads other features.
     """
     torch.manual_seed(recipe.seed)
     loss_encoder, loss_space = load_encoder(recipe.loss_network)
@@ -46,16 +38,16 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
     if recipe.train_encoder:
         encoder = start.encoder if start and start.encoder else Encoder(recipe.widths)
         if not (start and start.encoder):
-            initialise(encoder)
+            initialize(encoder)
         space = ""
     else:
         same = recipe.encoder == recipe.loss_network
         encoder, space = (loss_encoder, loss_space) if same else load_encoder(recipe.encoder)
     if recipe.normalize_input:
         encoder = with_normalized_input(encoder)
-        space = space and space_of(f"{space}-pre-normalised", encoder)
+        space = space and space_of(f"{space}-pre-normalized", encoder)
     decoder = Decoder(encoder.widths[:4], Skips.parse(recipe.decoder, recipe.skip_strength))
-    initialise(decoder)
+    initialize(decoder)
     take_over(decoder, start.decoder if start else None)
     beside = load_weights(resolve(recipe.beside)).decoder if recipe.beside else None
     if beside:
@@ -64,7 +56,7 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
                 f"'beside' = {recipe.beside!r}: its decoder has the widths {beside.widths}, expected {decoder.widths}."
             )
         beside.requires_grad_(True)
-    teacher = load_colour_teacher(recipe.colour_teacher, loss_space) if recipe.colour_teacher else None
+    teacher = load_color_teacher(recipe.color_teacher, loss_space) if recipe.color_teacher else None
     normalization = None
     if recipe.normalization != "adain":
         pairs = style_images if recipe.normalization == "conditional" else 1
@@ -77,8 +69,8 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
     )
 
 
-def load_colour_teacher(name: str, loss_space: str) -> Decoder:
-    """The decoder whose colours the results shall have.
+def load_color_teacher(name: str, loss_space: str) -> Decoder:
+    """The decoder whose colors the results shall have.
 
     Raises:
         WeightsError: there is no such file.
@@ -89,7 +81,7 @@ def load_colour_teacher(name: str, loss_space: str) -> Decoder:
     if not decoder or weights.space != loss_space or decoder.skips.taps or decoder.style_inside:
         found = f"a {decoder.skips} decoder" if decoder else "an encoder"
         raise TrainingError(
-            f"'colour_teacher' = {name!r}: expected a plain decoder for the features of the loss network,"
+            f"'color_teacher' = {name!r}: expected a plain decoder for the features of the loss network,"
             f" {loss_space}; this file holds {found} for {weights.space}."
         )
     return decoder
@@ -102,7 +94,7 @@ def export(
 
     ``<RUN's name>.safetensors`` holds the decoder, and the encoder too where no one else has it; the decoder beside has
     a file of its own, ``<RUN's name>-<its kind>.safetensors``. The learned styles of
-    instance and conditional instance normalisation go beside it, as style files in ``styles/``.
+    instance and conditional instance normalization go beside it, as style files in ``styles/``.
 
     Args:
         recipe: of the run.
@@ -120,13 +112,13 @@ def export(
     changes = {key: value for key, value in as_dict(recipe).items() if value != as_dict(Recipe())[key]}
     # A path says something on one machine only; the file's name says it everywhere.
     named = {
-        key: Path(value).name if key in ("encoder", "loss_network", "start", "beside", "colour_teacher") else value
+        key: Path(value).name if key in ("encoder", "loss_network", "start", "beside", "color_teacher") else value
         for key, value in changes.items()
     }
     info = {"training": json.dumps({**summary, "recipe": named})}
     if recipe.license:
         info["license"] = recipe.license
-    found_elsewhere = space in (VGG19_NORMALISED, VGG19_TORCHVISION) or recipe.encoder in embedded_models()
+    found_elsewhere = space in (VGG19_NORMALIZED, VGG19_TORCHVISION) or recipe.encoder in embedded_models()
     alone = found_elsewhere and not recipe.train_encoder and not recipe.normalize_input
     save_weights(Weights(space, None if alone else encoder, decoder, info), run / f"{name}.safetensors")
     if beside := stylizer.beside:

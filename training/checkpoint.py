@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from adain_core.files import write_atomically
+from adain_core.runtime.files import write_atomically
 
 from .command import TrainingError
 from .recipe import Recipe, as_dict

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 
 from adain_core.cli.options import positive_int
-from adain_core.tiling import CELL
-from adain_core.weights import MAX_WIDTH
+from adain_core.models.weights import MAX_WIDTH
+from adain_core.pipeline.tiling import CELL
 
 _SMALLEST = 16
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from adain_core.images import IMAGE_SUFFIXES
+from adain_core.images.pictures import IMAGE_SUFFIXES
 
 from .command import TrainingError
 from .torchvision_compat import v2
@@ -49,8 +49,8 @@ def open_image(path: Path) -> Image.Image:
         raise TrainingError(f"{path} cannot be read as an image: {error}.") from error
 
 
-def centre_square(path: Path, size: int) -> Tensor:
-    """The centre of an image file, its short side brought to ``size`` pixels (Lanczos): [1, 3, size, size] in 0..1."""
+def center_square(path: Path, size: int) -> Tensor:
+    """The center of an image file, its short side brought to ``size`` pixels (Lanczos): [1, 3, size, size] in 0..1."""
     square = ImageOps.fit(open_image(path), (size, size), Image.Resampling.LANCZOS)
     return v2.functional.to_dtype(v2.functional.pil_to_tensor(square), torch.float32, scale=True)[None]
 
@@ -68,7 +68,7 @@ class RandomCrops(Dataset):
         seed: of order, sizes, places and flips.
         pool: number of different crops, after which they come again in another order; 0 means no end of new ones.
         cache_bytes: decoded images are kept in memory up to this many bytes.
-        recolor: share of the crops that are given other colours.
+        recolor: share of the crops that are given other colors.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
     python -m training.evaluate --content DIR --style DIR --loss-network NAME|FILE --model MODEL [--model ...] --out DIR
 
 Content i goes with style (7 i + floor(i / number of contents)) modulo the number of styles, both in the order of their
-names, as centre squares of --size pixels. Losses are those of Huang and Belongie 2017 (equations 12 and 13, as mean
+names, as center squares of --size pixels. Losses are those of Huang and Belongie 2017 (equations 12 and 13, as mean
 squared differences) under the loss network that is named in the table, in float32; the content loss is the distance
 from the AdaIN target of that network. Beside the models stand two baselines: the content itself and the style itself.
 PSNR is that of the reconstruction, seconds are for one pair (both encoders, AdaIN, decoder), MiB is the peak beyond the
@@ -27,16 +27,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from adain_core.cli.options import positive_int, unit_interval
-from adain_core.device import resolve_device
-from adain_core.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
-from adain_core.files import write_atomically
-from adain_core.measure import Measures, measure, psnr
-from adain_core.pipeline import StyleTransfer
-from adain_core.stats import StyleStats
-from adain_core.weights import load_encoder
+from adain_core.measure.losses import Measures, measure, psnr
+from adain_core.models.weights import load_encoder
+from adain_core.networks.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
+from adain_core.pipeline.transfer import StyleTransfer
+from adain_core.runtime.device import resolve_device
+from adain_core.runtime.files import write_atomically
+from adain_core.styles.stats import StyleStats
 
 from .command import run_command, square_side
-from .data import centre_square, find_images
+from .data import center_square, find_images
 from .figures import picture_grid
 from .resources import peak_mebibytes, timed
 
@@ -131,7 +131,7 @@ class Pairs:
     def __iter__(self) -> Iterator[Pair]:
         device = next(self.loss_network.parameters()).device
         for i, j in self.numbers:
-            content, style = (centre_square(path, self.size).to(device) for path in (self.contents[i], self.styles[j]))
+            content, style = (center_square(path, self.size).to(device) for path in (self.contents[i], self.styles[j]))
             if i not in self._content_features:
                 self._content_features[i] = self.loss_network(content)[DEEPEST_TAP]
             if j not in self._stats:
@@ -153,10 +153,10 @@ def score_model(label: str, model: StyleTransfer, pairs: Pairs, alpha: float) ->
     """Measure a model's results; the first few of them come along for the contact sheet."""
     scores, results = Scores(label), []
     for number, pair in enumerate(tqdm(pairs, label, total=len(pairs.numbers), disable=None)):
-        stylise = partial(model, pair.content, pair.style, 0.0 if model.decoder.style_inside else alpha)
+        stylize = partial(model, pair.content, pair.style, 0.0 if model.decoder.style_inside else alpha)
         if number == 0:  # warms up caches and kernels, too
-            scores.mebibytes = peak_mebibytes(model.device, stylise)
-        result, seconds = timed(model.device, stylise)
+            scores.mebibytes = peak_mebibytes(model.device, stylize)
+        result, seconds = timed(model.device, stylize)
         scores.seconds.append(seconds)
         scores.measures.append(measure(pairs.loss_network, result, pair.content, pair.content_features, pair.stats))
         if number < len(pairs.contents) and not model.decoder.style_inside:
@@ -210,7 +210,7 @@ def write_results(folder: Path, heading: str, rows: list[dict[str, float | str]]
 def write_sheet(path: Path, pairs: Pairs, labels: list[str], results: list[list[Tensor]]) -> None:
     """Contents, styles and results side by side, one pair in each row."""
     inputs = [
-        [centre_square(pairs.contents[i], pairs.size)[0], centre_square(pairs.styles[j], pairs.size)[0]]
+        [center_square(pairs.contents[i], pairs.size)[0], center_square(pairs.styles[j], pairs.size)[0]]
         for i, j in pairs.numbers[:SHEET_ROWS]
     ]
     rows = [[*pair, *outputs] for pair, outputs in zip(inputs, zip(*results, strict=True), strict=True)]

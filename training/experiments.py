@@ -3,7 +3,7 @@
     python -m training.experiments NAME --runs DIR --content PATH ... --style PATH ... --out DIR
         [--train --train-content DIR --train-style DIR --budget MINUTES] [--set key=value ...]
 
-NAME is one of: style-weight (figure 2), alpha-grid (8), skip-add (3), skip-concat (4), gatys (5, 6), pre-normalised
+NAME is one of: style-weight (figure 2), alpha-grid (8), skip-add (3), skip-concat (4), gatys (5, 6), pre-normalized
 (7), curves (9, 10, 11), grid (12, 13), normalization (section 2.1). --runs holds a folder for each recipe, named after
 it. In its place gatys and grid, which show one model, take --model lite or any other; skip-add and skip-concat take
 --embedded: the small decoders that the package brings along. --train trains what is missing in --runs; the recipes
@@ -25,15 +25,15 @@ from torch import Tensor
 
 from adain_core import gatys
 from adain_core.cli.options import positive_int
-from adain_core.measure import measure_result
-from adain_core.pipeline import StyleTransfer
-from adain_core.stats import StyleStats
-from adain_core.weights import load_encoder
+from adain_core.measure.losses import measure_result
+from adain_core.models.weights import load_encoder
+from adain_core.pipeline.transfer import StyleTransfer
+from adain_core.styles.stats import StyleStats
 
 from . import fit
 from .checkpoint import is_finished
 from .command import TrainingError, run_command, square_side
-from .data import centre_square, find_images
+from .data import center_square, find_images
 from .figures import loss_curves, picture_grid
 from .resources import timed
 
@@ -48,7 +48,7 @@ RECIPES = {
     "skip-add": SKIP_ADD,
     "skip-concat": SKIP_CONCAT,
     "gatys": ["paper"],
-    "pre-normalised": ["paper", "pre-normalised"],
+    "pre-normalized": ["paper", "pre-normalized"],
     "curves": sorted({name for group in CURVES.values() for name in group}),
     "grid": ["paper"],
     "normalization": NORMALIZATIONS,
@@ -79,7 +79,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=math.inf, metavar="MINUTES", help="for all the training")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipes")
     parser.add_argument(
-        "--iterations", type=positive_int, nargs="+", default=[1000, 5000], help="of Gatys' optimisation"
+        "--iterations", type=positive_int, nargs="+", default=[1000, 5000], help="of Gatys' optimization"
     )
     parser.add_argument("--loss-network", default="vgg19-normalised", help="of Gatys and of the losses beside it")
     parser.add_argument("--device", default="auto")
@@ -127,7 +127,7 @@ def train_missing(args: argparse.Namespace) -> None:
 
 
 class Gallery:
-    """The pictures of an experiment and the models that stylise them."""
+    """The pictures of an experiment and the models that stylize them."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
@@ -135,7 +135,7 @@ class Gallery:
             find_images(*places)[: args.rows] for places in (args.content, args.style)
         )
         self.contents, self.styles = (
-            [centre_square(path, args.size) for path in paths] for paths in (self.content_paths, self.style_paths)
+            [center_square(path, args.size) for path in paths] for paths in (self.content_paths, self.style_paths)
         )
         self._models: dict[str, StyleTransfer] = {}
 
@@ -146,8 +146,8 @@ class Gallery:
             self._models[recipe] = StyleTransfer.from_pretrained(source, device=self.args.device)
         return self._models[recipe]
 
-    def stylise(self, recipe: str, content: Tensor, style: Tensor, style_path: Path) -> Tensor | None:
-        """A result [3, H, W] in the way that the recipe's normalisation needs; None for a style that it never saw."""
+    def stylize(self, recipe: str, content: Tensor, style: Tensor, style_path: Path) -> Tensor | None:
+        """A result [3, H, W] in the way that the recipe's normalization needs; None for a style that it never saw."""
         model = self.model(recipe)
         if model.decoder.style_inside:
             return model(content, style, alpha=0.0)[0]
@@ -159,7 +159,7 @@ class Gallery:
         return model(content, style)[0]
 
     def _styles(self, recipe: str) -> Path:
-        """The folder of what a run's normalisation learned."""
+        """The folder of what a run's normalization learned."""
         return self.args.runs / recipe / "styles"
 
     def compare(self, path: Path) -> None:
@@ -168,7 +168,7 @@ class Gallery:
         rows = []
         for i in range(max(len(self.contents), len(self.styles))):
             content, j = self.contents[i % len(self.contents)], i % len(self.styles)
-            results = [self.stylise(recipe, content, self.styles[j], self.style_paths[j]) for recipe in recipes]
+            results = [self.stylize(recipe, content, self.styles[j], self.style_paths[j]) for recipe in recipes]
             rows.append([content[0], self.styles[j][0], *results])
         picture_grid(rows, path, ["content", "style", *recipes])
 
@@ -203,7 +203,7 @@ def curves(gallery: Gallery, out: Path) -> None:
 
 
 def compare_gatys(gallery: Gallery, out: Path) -> None:
-    """Figures 5 and 6: AdaIN beside the optimisation, with times and losses, one row for each style."""
+    """Figures 5 and 6: AdaIN beside the optimization, with times and losses, one row for each style."""
     model = gallery.model("paper")
     loss_network = load_encoder(gallery.args.loss_network)[0].to(model.device)
     content = gallery.contents[0].to(model.device)
@@ -220,10 +220,10 @@ def compare_gatys(gallery: Gallery, out: Path) -> None:
         row = [content[0], style[0], result[0]]
         for iterations in gallery.args.iterations:
             settings = replace(gatys.Settings(), iterations=iterations).for_encoder(loss_network)
-            optimise = partial(gatys.stylize, loss_network, content, [gatys.Style(style)], settings)
-            optimised, seconds = timed(model.device, optimise)
-            texts.append(caption(optimised.picture, style, seconds))
-            row.append(optimised.picture[0])
+            optimize = partial(gatys.stylize, loss_network, content, [gatys.Style(style)], settings)
+            optimized, seconds = timed(model.device, optimize)
+            texts.append(caption(optimized.picture, style, seconds))
+            row.append(optimized.picture[0])
         rows.append(row)
         captions.append(texts)
     columns = ["content", "style", "AdaIN", *(f"Gatys, {n} iterations" for n in gallery.args.iterations)]
@@ -241,7 +241,7 @@ EXPERIMENTS: dict[str, Callable[[Gallery, Path], None]] = {
     "skip-add": comparison("skip-add"),
     "skip-concat": comparison("skip-concat"),
     "gatys": compare_gatys,
-    "pre-normalised": comparison("pre-normalised"),
+    "pre-normalized": comparison("pre-normalized"),
     "curves": curves,
     "grid": grid,
     "normalization": comparison("normalization"),

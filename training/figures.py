@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from adain_core.files import write_atomically
+from adain_core.runtime.files import write_atomically
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -30,7 +30,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from adain_core.device import resolve_dtype
+from adain_core.runtime.device import resolve_dtype
 
 from .build import build, export
 from .checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
@@ -172,7 +172,7 @@ class Trainer:
     def _make_networks(self, checkpoint: dict[str, Any]) -> None:
         recipe = self.recipe
         self.stylizer, loss_network, self.space = build(recipe, len(self.style.paths))
-        for network in (self.stylizer, loss_network.encoder, loss_network.colour_teacher):
+        for network in (self.stylizer, loss_network.encoder, loss_network.color_teacher):
             if network:
                 network.to(self.device, memory_format=torch.channels_last)
         self.parameters = [p for p in self.stylizer.parameters() if p.requires_grad]

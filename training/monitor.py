@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from adain_core.images import Picture, write_picture
+from adain_core.images.pictures import Picture, write_picture
 
 from .checkpoint import Log
 from .data import RandomCrops
@@ -27,7 +27,7 @@ except ImportError:
 
 SAMPLES = 6
 _FEW_CROPS = 4000
-"""Below this many crops even a lite decoder shows little more than coloured fog."""
+"""Below this many crops even a lite decoder shows little more than colored fog."""
 _FLAT = 0.02
 """Standard deviation of the pixels of a picture without anything in it; photographs have 0.15 to 0.3."""
 

@@ -9,24 +9,26 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from adain_core.decoder import Decoder
-from adain_core.encoder import DEEPEST_TAP, IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS, Encoder
-from adain_core.stats import StyleStats
-from adain_core.transfer import Blend
+from adain_core.networks.decoder import Decoder
+from adain_core.networks.encoder import DEEPEST_TAP, IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS, Encoder
+from adain_core.pipeline.blend import Blend
+from adain_core.pipeline.shallow import joined_maps
+from adain_core.styles.stats import StyleStats
 
 from .normalization import LearnedNormalization
 
 
-def initialise(network: Encoder | Decoder) -> None:
-    """Start from He's initialisation, which keeps the scale of activations through ReLUs, around a grey picture."""
+def initialize(network: Encoder | Decoder) -> None:
+    """Start from He's initialization, which keeps the scale of activations through ReLUs, around a gray picture."""
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
             last = isinstance(network, Decoder) and name == "conv1_1"
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear" if last else "relu")
-            nn.init.constant_(module.bias, 0.5 if last else 0.0)
+            if module.bias is not None:
+                nn.init.constant_(module.bias, 0.5 if last else 0.0)
     if isinstance(network, Encoder):
-        network.colour.weight.copy_(4 * torch.eye(3))
-        network.colour.bias.fill_(-2)
+        network.color.weight.copy_(4 * torch.eye(3))
+        network.color.bias.fill_(-2)
 
 
 def take_over(network: nn.Module, start: nn.Module | None) -> None:
@@ -42,21 +44,21 @@ def _fits(tensor: Tensor | None, place: Tensor) -> bool:
 
 def with_normalized_input(encoder: Encoder) -> Encoder:
     """The same encoder for images from which ImageNet's mean and standard deviation are removed first (the report,
-    2.3.2). An affine map before an affine map is one, so this changes the colour map alone."""
+    2.3.2). An affine map before an affine map is one, so this changes the color map alone."""
     changed = copy.deepcopy(encoder)
-    colour = changed.colour
-    colour.weight.div_(torch.tensor(IMAGENET_STD))
-    colour.bias.sub_(colour.weight @ torch.tensor(IMAGENET_MEAN))
+    color = changed.color
+    color.weight.div_(torch.tensor(IMAGENET_STD))
+    color.bias.sub_(color.weight @ torch.tensor(IMAGENET_MEAN))
     return changed
 
 
 class Stylizer(nn.Module):
-    """Encoder, normalisation and decoder as one module, from crops to pictures.
+    """Encoder, normalization and decoder as one module, from crops to pictures.
 
     Args:
         encoder: frozen or learning.
         decoder: learning.
-        normalization: what stands in AdaIN's place, for the comparison of normalisations.
+        normalization: what stands in AdaIN's place, for the comparison of normalizations.
         beside: another decoder that learns.
     """
 
@@ -82,12 +84,12 @@ class Stylizer(nn.Module):
         stats: StyleStats | None = None,
         decoder: Decoder | None = None,
     ) -> Tensor:
-        """Stylise crops; what is known of their features is not computed again.
+        """Stylize crops; what is known of their features is not computed again.
 
         Args:
             content: [B, 3, H, W] in 0..1.
             style: [B, 3, H, W] in 0..1.
-            style_images: the number of each style's image in its folder, [B]; conditional normalisation chooses by it.
+            style_images: the number of each style's image in its folder, [B]; conditional normalization chooses by it.
             content_features: this encoder's relu4_1 of the contents, if known.
             stats: this encoder's statistics of the styles at all taps, if known.
             decoder: the one to use; by default the first one.
@@ -101,14 +103,16 @@ class Stylizer(nn.Module):
         content_maps = self._encode(content, (DEEPEST_TAP, *skips.taps), known)
         if self.normalization:
             features = self.normalization(content_maps[DEEPEST_TAP], style_images)
-            maps = {tap: skips.maps(tap, content_maps[tap], []) for tap in skips.taps}
+            maps = {tap: joined_maps(skips, tap, content_maps[tap], []) for tap in skips.taps}
             return decoder(features, maps)
         measured = () if stats else (DEEPEST_TAP, *(skips.taps if skips.adain else ()))
         style_maps = self._encode(style, {*measured, *(skips.taps if skips.need_style_image else ())})
         blend = Blend(stats or StyleStats.measure({tap: style_maps[tap] for tap in measured}, space=""))
         features = blend.apply(content_maps[DEEPEST_TAP], content_maps[DEEPEST_TAP], DEEPEST_TAP)
         maps = {
-            tap: skips.maps(tap, content_maps[tap], [blend], [style_maps[tap]] if skips.need_style_image else [])
+            tap: joined_maps(
+                skips, tap, content_maps[tap], [blend], [style_maps[tap]] if skips.need_style_image else []
+            )
             for tap in skips.taps
         }
         return decoder(features, maps)
@@ -149,18 +153,18 @@ class CropCache:
 
 class LossNetwork:
     """A frozen encoder that says what a picture should look like: relu4_1 of the contents and statistics of the styles.
-    A decoder for it can say of what colours, too.
+    A decoder for it can say of what colors, too.
 
     Args:
         encoder: with all of STYLE_TAPS.
         pool: number of different crops of each kind, whose answers are kept (relu4_1 in half precision), so that a crop
             that comes again costs nothing; 0 keeps none.
-        colour_teacher: a frozen plain decoder for the encoder's features.
+        color_teacher: a frozen plain decoder for the encoder's features.
     """
 
-    def __init__(self, encoder: Encoder, pool: int = 0, colour_teacher: Decoder | None = None) -> None:
+    def __init__(self, encoder: Encoder, pool: int = 0, color_teacher: Decoder | None = None) -> None:
         self.encoder = encoder
-        self.colour_teacher = colour_teacher
+        self.color_teacher = color_teacher
         self._contents, self._styles = (CropCache(pool), CropCache(pool)) if pool else (None, None)
 
     @torch.no_grad()
@@ -189,16 +193,16 @@ class LossNetwork:
         """All taps of results [B, 3, H, W], differentiable."""
         return self.encoder(pictures, STYLE_TAPS)
 
-    def colour_losses(self, pictures: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """How far the colours of results [B, 3, H, W] are from those of what the teacher makes of their target, relu4_1
+    def color_losses(self, pictures: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """How far the colors of results [B, 3, H, W] are from those of what the teacher makes of their target, relu4_1
         after AdaIN [B, C, H / 8, W / 8].
 
         Returns:
-            The mean squared differences of the coarse colours, means over 4 x 4 pixels, and of each pixel's chroma, its
+            The mean squared differences of the coarse colors, means over 4 x 4 pixels, and of each pixel's chroma, its
             distance from the mean of its three channels.
         """
         with torch.no_grad():
-            wanted = self.colour_teacher(target).float().clamp(0, 1)
+            wanted = self.color_teacher(target).float().clamp(0, 1)
         pictures = pictures.float()
         coarse = nn.functional.mse_loss(*(nn.functional.avg_pool2d(x, 4) for x in (pictures, wanted)))
         chroma = nn.functional.mse_loss(*(x - x.mean(dim=1, keepdim=True) for x in (pictures, wanted)))

@@ -8,14 +8,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from adain_core.decoder import Decoder
-from adain_core.encoder import DEEPEST_TAP
-from adain_core.normalize import EPS, conditional_instance_norm
-from adain_core.stats import StyleStats
+from adain_core.networks.decoder import Decoder
+from adain_core.networks.encoder import DEEPEST_TAP
+from adain_core.networks.normalization import EPS, conditional_instance_norm
+from adain_core.styles.stats import StyleStats
 
 
 class LearnedNormalization(nn.Module):
-    """Batch, instance or conditional instance normalisation of relu4_1.
+    """Batch, instance or conditional instance normalization of relu4_1.
 
     Args:
         kind: ``batch`` uses the statistics of the batch in training and running ones later, ``instance`` and
@@ -35,15 +35,15 @@ class LearnedNormalization(nn.Module):
             self.beta = nn.Parameter(torch.zeros(styles, channels))
 
     def forward(self, features: Tensor, style_images: Tensor) -> Tensor:
-        """Normalise [B, C, H, W]; ``style_images`` [B] choose the pair where there are several."""
+        """Normalize [B, C, H, W]; ``style_images`` [B] choose the pair where there are several."""
         if self.kind == "batch":
             return self.batch(features)
         chosen = style_images if self.kind == "conditional" else torch.zeros_like(style_images)
         return conditional_instance_norm(features, self.gamma.abs(), self.beta, chosen)
 
     def styles(self, space: str) -> list[StyleStats]:
-        """The learned pairs as styles: instance normalisation followed by a scale and a shift is AdaIN with them as
-        standard deviation and mean. A batch-normalised model has none."""
+        """The learned pairs as styles: instance normalization followed by a scale and a shift is AdaIN with them as
+        standard deviation and mean. A batch-normalized model has none."""
         if self.kind == "batch":
             return []
         shape = (1, -1, 1, 1)
@@ -53,7 +53,7 @@ class LearnedNormalization(nn.Module):
         ]
 
     def fold_into(self, decoder: Decoder) -> Decoder:
-        """The decoder that batch normalisation leaves behind: with running statistics it is one scale and shift for
+        """The decoder that batch normalization leaves behind: with running statistics it is one scale and shift for
         each channel, which the decoder's first convolution takes up exactly. Its style is inside; it decodes the
         content's own features (alpha 0), and any other alpha is refused."""
         folded = copy.deepcopy(decoder)

@@ -1,4 +1,4 @@
-"""Normalise an encoder so that the mean activation of every filter after its ReLU is one over a set of images.
+"""Normalize an encoder so that the mean activation of every filter after its ReLU is one over a set of images.
 
     python -m training.normalize_vgg --images DIR --encoder vgg19-torchvision --out vgg_normalised.safetensors
 
@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from adain_core.device import resolve_device
-from adain_core.encoder import Encoder
-from adain_core.spaces import space_of
-from adain_core.weights import Weights, load_encoder, save_weights
+from adain_core.models.spaces import space_of
+from adain_core.models.weights import Weights, load_encoder, save_weights
+from adain_core.networks.encoder import Encoder
+from adain_core.runtime.device import resolve_device
 
 from .command import run_command, square_side
-from .data import centre_square, find_images
+from .data import center_square, find_images
 
 _DEAD = 1e-6
 """A filter with a smaller mean than this, relative to its layer's, never fires to any purpose."""
@@ -83,7 +83,7 @@ def normalize(args: argparse.Namespace) -> None:
     device = resolve_device(args.device)
     encoder = load_encoder(args.encoder)[0].to(device)
     paths = find_images(args.images)
-    images = (centre_square(path, args.size).to(device) for path in tqdm(paths, "calibrate", disable=None))
+    images = (center_square(path, args.size).to(device) for path in tqdm(paths, "calibrate", disable=None))
     dead = rescale(encoder, mean_activations(encoder, images))
     space = space_of(args.out.stem, encoder.cpu())
     # Half precision would move the means by more than the calibration's own error.

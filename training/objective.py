@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from adain_core.encoder import DEEPEST_TAP
-from adain_core.measure import content_loss, style_losses, total_variation
-from adain_core.normalize import adaptive_instance_norm
-from adain_core.stats import StyleStats
+from adain_core.measure.losses import content_loss, style_losses, total_variation
+from adain_core.networks.encoder import DEEPEST_TAP
+from adain_core.networks.normalization import adaptive_instance_norm
+from adain_core.styles.stats import StyleStats
 
 from .networks import LossNetwork, Stylizer
 from .recipe import Recipe
@@ -36,14 +36,14 @@ class Shown(torch.autograd.Function):
 
 def loss_names(recipe: Recipe) -> list[str]:
     """What :class:`Objective` calls the terms of a run, without the total."""
-    names = ["content", "style", *(["colour", "chroma"] if recipe.colour_teacher else [])]
+    names = ["content", "style", *(["color", "chroma"] if recipe.color_teacher else [])]
     if recipe.beside:
         names += [f"{name}_beside" for name in names]
     return names + [name for name in ("identity", "tv") if getattr(recipe, f"{name}_weight")]
 
 
 class Objective(nn.Module):
-    """From a batch of crops to the losses of their stylisation.
+    """From a batch of crops to the losses of their stylization.
 
     Args:
         recipe: the weights of the terms and their convention.
@@ -98,7 +98,7 @@ class Objective(nn.Module):
         return {**terms, "total": total}
 
     def _losses(self, pictures: Tensor, target: Tensor, stats: StyleStats) -> tuple[dict[str, Tensor], Tensor]:
-        """The content, the style and, with a teacher, the colour losses of results [B, 3, H, W]; their weighted sum."""
+        """The content, the style and, with a teacher, the color losses of results [B, 3, H, W]; their weighted sum."""
         recipe = self.recipe
         pictures = Shown.apply(pictures)
         found = self.loss_network.features(pictures)
@@ -107,7 +107,7 @@ class Objective(nn.Module):
             "style": torch.stack(list(style_losses(found, stats, recipe.convention).values())).sum(),
         }
         total = recipe.content_weight * terms["content"] + recipe.style_weight * terms["style"]
-        if self.loss_network.colour_teacher:
-            terms["colour"], terms["chroma"] = self.loss_network.colour_losses(pictures, target)
-            total = total + recipe.colour_weight * terms["colour"] + recipe.chroma_weight * terms["chroma"]
+        if self.loss_network.color_teacher:
+            terms["color"], terms["chroma"] = self.loss_network.color_losses(pictures, target)
+            total = total + recipe.color_weight * terms["color"] + recipe.chroma_weight * terms["chroma"]
         return terms, total

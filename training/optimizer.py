@@ -1,4 +1,4 @@
-"""Optimisers of a training run."""
+"""Optimizers of a training run."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from adain_core.device import resolve_device
+from adain_core.runtime.device import resolve_device
 
 
 @dataclass(frozen=True)

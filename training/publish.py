@@ -18,8 +18,8 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, ModelCardData
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-from adain_core.hub import REPOSITORY
-from adain_core.weights import Weights, load_weights
+from adain_core.models.hub import REPOSITORY
+from adain_core.models.weights import Weights, load_weights
 
 from .command import TrainingError, run_command
 

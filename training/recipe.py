@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from adain_core.skips import Skips
-from adain_core.tiling import CELL
+from adain_core.networks.skips import Skips
+from adain_core.pipeline.tiling import CELL
 
 from .command import TrainingError
 
@@ -46,7 +46,7 @@ class Recipe:
     batch_size: int = 8
     accumulate: int = 1
     """Split each batch into this many equal parts, one after the other: less memory, the same result (but batch
-    normalisation sees the parts, and the decoder beside half of each), a little slower."""
+    normalization sees the parts, and the decoder beside half of each), a little slower."""
 
     # Networks: vgg19-normalised, vgg19-torchvision, an embedded model such as lite, or a .safetensors file, that of
     # pytorch-AdaIN's networks included.
@@ -88,20 +88,20 @@ class Recipe:
     """Weight of the L1 distance of the content and its reconstruction; one more pass of encoder and decoder."""
     tv_weight: float = 0.0
     """Weight of the total variation of the results; no cost."""
-    colour_teacher: str = ""
+    color_teacher: str = ""
     """An embedded model or a file with a plain decoder for the loss network's features, such as vgg19-plain: the
-    results' colours are drawn to those of the picture that it makes of the target. 1 unit more a step."""
-    colour_weight: float = 100.0
-    """Weight of the mean squared difference of coarse colours, means over 4 x 4 pixels. It keeps a small network from
-    lifting dark parts to the style's middle grey."""
+    results' colors are drawn to those of the picture that it makes of the target. 1 unit more a step."""
+    color_weight: float = 100.0
+    """Weight of the mean squared difference of coarse colors, means over 4 x 4 pixels. It keeps a small network from
+    lifting dark parts to the style's middle gray."""
     chroma_weight: float = 0.0
-    """Weight of that of each pixel's chroma. The loss network hardly sees a grain of single coloured pixels, with which
+    """Weight of that of each pixel's chroma. The loss network hardly sees a grain of single colored pixels, with which
     a small network fills what has texture; 400 keeps it out."""
 
-    # Optimisation.
+    # Optimization.
     optimizer: Literal["adam", "soap"] = "adam"
     """soap (Adam in the eigenbasis of Shampoo's preconditioner) learns more from each step, at 2 to 10 % more time and
-    three times the optimiser's memory; it takes two to three times Adam's lr."""
+    three times the optimizer's memory; it takes two to three times Adam's lr."""
     steps: int = 150_000
     lr: float = 1e-4
     lr_decay: float = 5e-5
@@ -155,7 +155,7 @@ class Recipe:
             plain = not (skips.adain or skips.need_style_image)
             self._check(plain, "decoder", self.decoder, f"plain or skips from the content with '{self.normalization}'")
             for key in ("identity_weight", "recolor", "beside"):
-                self._check(not getattr(self, key), key, getattr(self, key), "nothing unless AdaIN normalises")
+                self._check(not getattr(self, key), key, getattr(self, key), "nothing unless AdaIN normalizes")
 
     def _check(self, fits: bool, key: str, value: object, expected: str) -> None:
         if not fits:

@@ -25,17 +25,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adain_core.cli.options import check_output, positive_int
-from adain_core.decoder import Decoder
-from adain_core.encoder import DEEPEST_TAP, Conv3x3, Encoder, conv_names
-from adain_core.skips import Skips
-from adain_core.spaces import space_of
-from adain_core.stats import StyleStats
-from adain_core.transfer import Blend
-from adain_core.weights import Weights, load_model, save_weights
+from adain_core.models.convert import in_current_layout
+from adain_core.models.spaces import space_of
+from adain_core.models.weights import Weights, load_model, save_weights
+from adain_core.networks.convolution import Conv3x3
+from adain_core.networks.decoder import Decoder
+from adain_core.networks.encoder import DEEPEST_TAP, Encoder, conv_names
+from adain_core.networks.skips import Skips
+from adain_core.pipeline.blend import Blend
+from adain_core.pipeline.shallow import joined_maps
+from adain_core.styles.stats import StyleStats
 
 from .command import TrainingError, crop_side, four_widths, run_command
 from .data import RandomCrops
-from .networks import initialise
+from .networks import initialize
 
 _HANDLED = ("plain", "concat-content", "concat-content-adain")
 _RECOLOR = 0.5  # share of the style crops, as in the recipe lite
@@ -72,12 +75,11 @@ Convolve = Callable[[str, Tensor], Tensor]
 
 
 def walk(decoder: Decoder, images: Tensor, convolve: Convolve) -> Tensor:
-    """Stylise with another function in the place of the convolutions. (Hooks would miss layers: Encoder and Decoder do
-    not call conv1_1 and those behind an upsampling as modules.)
+    """Stylize with another function in the place of the convolutions, which see maps that join as further channels.
 
     Args:
         decoder: for its order of layers and its skips.
-        images: [2 B, 3, H, W] behind the encoder's colour map, H and W multiples of 8: contents, then styles.
+        images: [2 B, 3, H, W] behind the encoder's color map, H and W multiples of 8: contents, then styles.
         convolve: from the name of a layer, such as ``encoder.conv1_1``, and its inputs [B, C, H, W] to its outputs
             before the ReLU.
 
@@ -99,7 +101,7 @@ def walk(decoder: Decoder, images: Tensor, convolve: Convolve) -> Tensor:
         x = F.relu(x)
         if before.endswith("_1"):
             tap = f"relu{name[4]}_1"
-            joined = skips.maps(tap, contents[tap], [blend], [styles[tap]]) if tap in skips.taps else []
+            joined = joined_maps(skips, tap, contents[tap], [blend], [styles[tap]]) if tap in skips.taps else []
             x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = x + skips.strength * sum(joined) if skips.join == "add" else torch.cat([x, *joined], dim=1)
         x = convolve(f"decoder.{name}", x)
@@ -107,9 +109,15 @@ def walk(decoder: Decoder, images: Tensor, convolve: Convolve) -> Tensor:
 
 
 def layers(encoder: Encoder, decoder: Decoder) -> dict[str, Conv3x3]:
-    """The convolutions of both by the names that :func:`walk` gives them, in its order."""
+    """The convolutions of both by the names that :func:`walk` gives them, in its order. Those of the decoder are copies
+    in which one convolution sees all that joins."""
     found = {f"encoder.{name}": encoder.get_submodule(name) for names in conv_names(4) for name in names}
-    return found | {f"decoder.{name}": decoder.get_submodule(name) for name in decoder.names}
+    for name in decoder.names:
+        parts = [name, *(f"{name}_{source}" for source in decoder.skips.names)]
+        weight = torch.cat([decoder.get_submodule(p).weight for p in parts if hasattr(decoder, p)], dim=1)
+        found[f"decoder.{name}"] = conv = Conv3x3(weight.shape[1], len(weight))
+        conv.load_state_dict({"weight": weight, "bias": decoder.get_submodule(name).bias})
+    return found
 
 
 def moments(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -240,10 +248,10 @@ def new_skips(old: Decoder, widths: Sequence[int], args: argparse.Namespace) -> 
         raise TrainingError(
             f"--decoder {skips} has other layers than the mirrored decoder; name one with add or concat."
         )
-    if skips.join == "concat" and min(widths[:3]) < 2 * skips.sources:
+    if skips.join == "concat" and min(widths[:3]) < 2 * len(skips.names):
         raise TrainingError(
-            f"--widths {','.join(map(str, widths))}: {skips} needs at least {2 * skips.sources} channels in each of the"
-            " first three blocks; use wider ones or another --decoder."
+            f"--widths {','.join(map(str, widths))}: {skips} needs at least {2 * len(skips.names)} channels in each of"
+            " the first three blocks; use wider ones or another --decoder."
         )
     return skips
 
@@ -263,15 +271,15 @@ def resize(args: argparse.Namespace) -> None:
     skips = new_skips(old.decoder, widths, args)
     torch.manual_seed(args.seed)
     images = torch.cat([crops(args, args.content, args.seed, 0.0), crops(args, args.style, args.seed + 1, _RECOLOR)])
-    # Encoder folds its colour map into conv1_1; a walk calls that layer by itself, so its images come coloured.
-    colour = old.encoder.colour
-    images = F.conv2d(images, colour.weight[..., None, None], colour.bias)
+    # Encoder folds its color map into conv1_1; a walk calls that layer by itself, so its images come colored.
+    color = old.encoder.color
+    images = F.conv2d(images, color.weight[..., None, None], color.bias)
     encoder, decoder = old.encoder, Decoder(widths, skips)
-    initialise(decoder)
+    initialize(decoder)
     if args.widths:
         encoder = Encoder(widths)
-        initialise(encoder)
-        encoder.colour.load_state_dict(colour.state_dict())
+        initialize(encoder)
+        encoder.color.load_state_dict(color.state_dict())
     originals, resized = layers(old.encoder, old.decoder), layers(encoder, decoder)
     inputs: dict[str, Tensor] = {}
     outputs: dict[str, Tensor] = {}
@@ -298,6 +306,9 @@ def resize(args: argparse.Namespace) -> None:
     if not math.isfinite(distance):
         raise TrainingError("The fit gave numbers that are not finite; try other images or more --pairs.")
     print(f"The pictures differ by {distance:.4f} on average, in 0..1.")
+    convs = {name: resized[f"decoder.{name}"].state_dict() for name in decoder.names}
+    fitted = {f"{name}.{key}": x for name, state in convs.items() for key, x in state.items()}
+    decoder.load_state_dict(in_current_layout(decoder, fitted))
     info = {key: old.info[key] for key in ("license", "origin") if key in old.info}
     space = space_of(args.out.stem, encoder) if args.widths else old.space
     save_weights(Weights(space, encoder, decoder, info), args.out, torch.float32)

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ..tiling import is_out_of_memory
-from . import convert, gatys, grid, info, measure, styles, stylize, texture, video
+from ..cli import convert, gatys, grid, info, measure, styles, stylize, texture, video
+from ..runtime.memory import is_out_of_memory
 
 COMMANDS = (stylize, video, styles, grid, measure, gatys, texture, convert, info)
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoint import read_checkpoint
-from ..convert import find_networks
-from ..encoder import DEEPEST_TAP, Encoder
-from ..files import WeightsError
-from ..pipeline import StyleTransfer
-from ..presets import PRESETS
-from ..skips import Skips
-from ..spaces import HASHED_SPACE
-from ..weights import Model, Weights, from_checkpoint, load_weights, resolve, save_weights
+from ..models.checkpoint import read_checkpoint
+from ..models.convert import find_networks
+from ..models.errors import WeightsError
+from ..models.presets import PRESETS
+from ..models.spaces import HASHED_SPACE
+from ..models.weights import Model, Weights, from_checkpoint, load_weights, resolve, save_weights
+from ..networks.encoder import DEEPEST_TAP, Encoder
+from ..networks.skips import Skips
+from ..pipeline.transfer import StyleTransfer
 from .options import check_output, path_name
 
 _SUFFIXES = re.compile(r"(\.pth\.tar|\.[A-Za-z]+)$")
@@ -28,7 +28,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "convert",
         help="checkpoints of pytorch-AdaIN, of torchvision's VGG-19 and of the report's repository",
-        description="Recognises networks by keys and shapes, writes each file's as .safetensors, and runs them once to"
+        description="Recognizes networks by keys and shapes, writes each file's as .safetensors, and runs them once to"
         " see that they work. Nothing in a checkpoint is executed.",
     )
     parser.add_argument("source", nargs="+", help=".pth, .pth.tar, .pt or .safetensors; a preset; an hf:// address")

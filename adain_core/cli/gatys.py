@@ -1,4 +1,4 @@
-"""``gatys``: the slow original, a photo in the style of pictures by optimisation."""
+"""``gatys``: the slow original, a photo in the style of pictures by optimization."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from torch import Tensor
 
 from ..gatys import PRESETS, Result, Settings, Style, stylize
-from ..images import read_picture, scale_short_side, write_picture
-from ..pipeline import StyleTransfer
+from ..images.pictures import read_picture, scale_short_side, write_picture
+from ..pipeline.transfer import StyleTransfer
 from .options import (
     add_encoder_options,
     check_picture_output,
@@ -26,7 +26,7 @@ _OVERRIDES = ("iterations", "optimizer", "scales", "pooling", "variation_weight"
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("gatys", help="a photo in the style of pictures by optimisation (slow)")
+    parser = commands.add_parser("gatys", help="a photo in the style of pictures by optimization (slow)")
     parser.add_argument("content", type=path_name, help="an image")
     parser.add_argument("style", type=path_name, nargs="+", help="one or more style images")
     parser.add_argument("-o", "--out", type=path_name, required=True, help="the result, an image")
@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--init", choices=("content", "noise", "adain"), default="content", help="where to start (default: content)"
     )
     parser.add_argument("--weights", type=number_list, metavar="W,W,...", help="weights of the styles (default: equal)")
-    parser.add_argument("--mask", type=path_name, help="an image: stylise where it is white")
+    parser.add_argument("--mask", type=path_name, help="an image: stylize where it is white")
     add_optimization_options(parser)
     parser.set_defaults(run=run)
 
@@ -95,7 +95,7 @@ def read_settings(args: argparse.Namespace) -> Settings:
 
 
 def describe(result: Result) -> str:
-    """How the optimisation went."""
+    """How the optimization went."""
     first, last = result.losses[0].total, min(losses.total for losses in result.losses)
     taps = ", ".join(result.settings.style_taps)
     return f"{len(result.losses)} evaluations, loss {first:.4g} to {last:.4g}; style at {taps}"

@@ -6,11 +6,11 @@ import argparse
 
 from torch import Tensor
 
-from ..grid import contact_sheet, thumbnail
-from ..images import Picture, read_picture, scale_short_side, write_picture
-from ..pipeline import StyleTransfer
-from ..progress import Progress, section
-from ..stats import StyleStats
+from ..images.pictures import Picture, read_picture, scale_short_side, write_picture
+from ..images.sheets import contact_sheet, thumbnail
+from ..pipeline.transfer import StyleTransfer
+from ..runtime.progress import Progress, section
+from ..styles.stats import StyleStats
 from .options import (
     add_model_options,
     check_picture_output,

@@ -1,20 +1,20 @@
-"""``info``: the models at hand, and the licences of everything."""
+"""``info``: the models at hand, and the licenses of everything."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from ..files import WeightsError
-from ..presets import PRESETS, describe_preset
-from ..weights import EMBEDDED, embedded_models, load_weights, models_folder
+from ..models.errors import WeightsError
+from ..models.presets import PRESETS, describe_preset
+from ..models.weights import EMBEDDED, embedded_models, load_weights, models_folder
 
 LICENSES = Path(__file__).parent.parent / "LICENSES.md"
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("info", help="list the models with their spaces, sizes, licences and origins")
-    parser.add_argument("--licenses", action="store_true", help="licences and origins of every weight and picture")
+    parser = commands.add_parser("info", help="list the models with their spaces, sizes, licenses and origins")
+    parser.add_argument("--licenses", action="store_true", help="licenses and origins of every weight and picture")
     parser.set_defaults(run=run)
 
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     for name, preset in PRESETS.items():
         print(f"{name}: encoder, fetched from the Hub when it is needed")
         print(f"  space    {preset.space}")
-        print(f"  licence  {preset.licence}")
+        print(f"  license  {preset.license}")
         print(f"  origin   {preset.origin}; {describe_preset(name)}")
     return 0
 
@@ -51,5 +51,5 @@ def describe(name: str, path: Path, place: str) -> None:
     print(f"  space    {weights.space}")
     print(f"  widths   {', '.join(map(str, modules[0].widths))}; {decoder}")
     print(f"  size     {parameters / 1e6:.2f} M parameters, {path.stat().st_size / 2**20:.1f} MiB")
-    print(f"  licence  {weights.info.get('license', 'not stated')}")
+    print(f"  license  {weights.info.get('license', 'not stated')}")
     print(f"  origin   {weights.info.get('origin', 'not stated')}")

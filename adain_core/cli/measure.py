@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from ..images import read_picture
-from ..measure import measure_result
+from ..images.pictures import read_picture
+from ..measure.losses import measure_result
 from .options import add_encoder_options, load_encoder, path_name
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("measure", help="content loss, style loss and SSIM of a result, in a model's features")
-    parser.add_argument("result", type=path_name, help="the stylised picture")
+    parser.add_argument("result", type=path_name, help="the stylized picture")
     parser.add_argument("content", type=path_name, help="what it was made from")
     parser.add_argument("style", type=path_name, help="the style picture")
     add_encoder_options(parser)

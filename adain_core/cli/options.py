@@ -12,17 +12,17 @@ from typing import TypeVar
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import weights
-from ..analyzer import StyleAnalyzer
-from ..color import COLOR_METHODS
-from ..device import resolve_device
-from ..encoder import Encoder
-from ..images import ImageError, Picture, format_of, read_picture
-from ..library import is_style_file
-from ..pipeline import StyleTransfer
-from ..progress import Progress
-from ..stats import Detail, StyleStats
-from ..transfer import TRANSFORMS
+from ..images.color import COLOR_METHODS
+from ..images.pictures import ImageError, Picture, format_of, read_picture
+from ..models import weights
+from ..networks.encoder import Encoder
+from ..pipeline.analyzer import StyleAnalyzer
+from ..pipeline.transfer import StyleTransfer
+from ..runtime.device import resolve_device
+from ..runtime.progress import Progress
+from ..styles.files import is_style_file
+from ..styles.stats import Detail, StyleStats
+from ..styles.transforms import TRANSFORMS
 
 # More than any picture, memory or number of iterations, and few enough to compute with.
 _MOST = 10**9
@@ -66,14 +66,14 @@ def add_transfer_options(parser: argparse.ArgumentParser, keep_colors: str, mask
     on; ``keep_colors`` says what that option does, ``mask`` what may be one."""
     parser.add_argument("--size", type=positive_int, help="short side of the result (default: the content's own size)")
     parser.add_argument(
-        "--work-size", type=positive_int, help="short side to stylise at; strokes are as large as there"
+        "--work-size", type=positive_int, help="short side to stylize at; strokes are as large as there"
     )
     parser.add_argument("--weights", type=number_list, metavar="W,W,...", help="weights of the styles (default: equal)")
     parser.add_argument("--alpha", type=unit_interval, default=1.0, help="strength, 0 to 1 (default: 1)")
     parser.add_argument(
         "--transform", choices=TRANSFORMS, default="adain", help="how the style moves the features (default: adain)"
     )
-    parser.add_argument("--mask", type=path_name, help=f"{mask}: stylise where it is white")
+    parser.add_argument("--mask", type=path_name, help=f"{mask}: stylize where it is white")
     parser.add_argument(
         "--region",
         type=path_name,

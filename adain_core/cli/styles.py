@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import get_args
 
-from ..analyzer import StyleAnalyzer
-from ..images import Picture, write_picture
-from ..library import list_styles
-from ..stats import Detail, StyleStats, mix
+from ..images.pictures import Picture, write_picture
+from ..pipeline.analyzer import StyleAnalyzer
+from ..styles.files import list_styles
+from ..styles.stats import Detail, StyleStats, mix
 from .options import (
     add_dtype_option,
     add_encoder_options,

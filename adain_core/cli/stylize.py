@@ -10,12 +10,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..farm import own_share, rank, wait_for_all
-from ..images import ImageError, list_images, read_picture, write_picture
-from ..pipeline import StyleTransfer
-from ..progress import Progress, ignore_progress
-from ..tiling import is_out_of_memory
-from ..transfer import DETAILS
+from ..images.pictures import ImageError, list_images, read_picture, write_picture
+from ..pipeline.transfer import StyleTransfer
+from ..runtime.memory import is_out_of_memory
+from ..runtime.processes import own_share, rank, wait_for_all
+from ..runtime.progress import Progress, ignore_progress
+from ..styles.transforms import DETAILS
 from .options import (
     add_model_options,
     add_transfer_options,
@@ -41,7 +41,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
     add_transfer_options(
         parser,
-        keep_colors="keep the content's colours, by this method; all but luminance recolour the styles before the"
+        keep_colors="keep the content's colors, by this method; all but luminance recolor the styles before the"
         " transfer",
         mask="an image",
     )
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(args)
     options: dict[str, Any] = {}
     if args.keep_colors in (None, "luminance"):
-        # Measured once for all photos; otherwise each photo's colours change the styles first.
+        # Measured once for all photos; otherwise each photo's colors change the styles first.
         detail = DETAILS.get(args.transform, ())
         styles = [measure_style(model, style, args, detail) for style in styles]
         regions = [(region, measure_style(model, style, args, detail)) for region, style in regions]
@@ -89,7 +89,7 @@ class Stylizer:
     options: dict[str, Any]
 
     def run(self, source: Path, target: Path, progress: Progress = ignore_progress) -> None:
-        """Stylise one image file into another.
+        """Stylize one image file into another.
 
         Raises:
             ImageError: one of them cannot be read or written, or the picture does not fit into the memory.
@@ -125,7 +125,7 @@ def plan(content: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
 
 
 def run_all(stylizer: Stylizer, jobs: list[tuple[Path, Path]]) -> int:
-    """Stylise every file; those that fail are reported and passed over. Exit code 1 if any did."""
+    """Stylize every file; those that fail are reported and passed over. Exit code 1 if any did."""
     failed = 0
     for source, target in tqdm(jobs, desc="stylize", unit="image", file=sys.stderr, disable=None):
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..gatys import synthesize_texture
-from ..images import Picture, write_picture
+from ..images.pictures import Picture, write_picture
 from .gatys import add_optimization_options, describe, read_settings, read_styles
 from .options import check_picture_output, load_encoder, path_name, positive_int, progress_bar
 

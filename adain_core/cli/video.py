@@ -11,12 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..farm import rank, wait_for_all, world_size
-from ..images import IMAGE_SUFFIXES, list_images
-from ..stats import StyleStats, mix
-from ..temporal import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
-from ..transfer import DETAILS
-from ..video import (
+from ..films.files import (
     VIDEO_SUFFIXES,
     FrameFunction,
     VideoError,
@@ -28,6 +23,11 @@ from ..video import (
     join_films,
     read_frames,
 )
+from ..films.smoothing import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
+from ..images.pictures import IMAGE_SUFFIXES, list_images
+from ..runtime.processes import rank, wait_for_all, world_size
+from ..styles.stats import StyleStats, mix
+from ..styles.transforms import DETAILS
 from .options import (
     add_model_options,
     add_transfer_options,
@@ -73,7 +73,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
     add_transfer_options(
         parser,
-        keep_colors="give each stylised frame its own colours back, by this method",
+        keep_colors="give each stylized frame its own colors back, by this method",
         mask="an image for all frames, or a film or a folder of images with one for each",
     )
     add_model_options(parser)

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adain_core.decoder import Decoder
-from adain_core.encoder import Conv3x3, Encoder
-from adain_core.skips import Skips
-from adain_core.weights import Weights, save_weights
+from adain_core.models.weights import Weights, save_weights
+from adain_core.networks.convolution import Conv3x3
+from adain_core.networks.decoder import Decoder
+from adain_core.networks.encoder import Encoder
+from adain_core.networks.skips import Skips
 from tests.helpers import TINY_WIDTHS, random_picture
 
 OWN_DECODER = "the model's own"
@@ -26,7 +27,7 @@ def save_model(name: str, space: str = "tiny", skips: str = "plain", parts: str 
     encoder, decoder = Encoder(TINY_WIDTHS), Decoder(TINY_WIDTHS, Skips.parse(skips))
     for conv in (m for network in (encoder, decoder) for m in network.modules() if isinstance(m, Conv3x3)):
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    # Pictures around a middle grey: were all values clamped to black, any two would be equal.
+    # Pictures around a middle gray: were all values clamped to black, any two would be equal.
     decoder.conv1_1.weight.mul_(0.1)
     decoder.conv1_1.bias.fill_(0.5)
     weights = Weights(space, encoder if parts != "decoder" else None, decoder if parts != "encoder" else None)

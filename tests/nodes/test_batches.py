@@ -15,14 +15,14 @@ from tests.nodes.test_steps import chain, stylize
 @pytest.fixture
 def no_memory(pack, monkeypatch):
     """Memory for a single picture at a time."""
-    monkeypatch.setattr(sys.modules[f"{PACK}.adain_core.analyzer"], "default_memory", lambda device: 1.0)
+    monkeypatch.setattr(sys.modules[f"{PACK}.adain_core.pipeline.analyzer"], "default_memory", lambda device: 1.0)
 
 
 @pytest.fixture
 def together(pack, monkeypatch):
     """How many pictures each step took at once, and each change of size."""
     counts: list[int] = []
-    transfer = sys.modules[f"{PACK}.adain_core.pipeline"].StyleTransfer
+    transfer = sys.modules[f"{PACK}.adain_core.pipeline.transfer"].StyleTransfer
     originals = {name: getattr(transfer, name) for name in ("encode", "blend", "decode")}
     for name, original in originals.items():
 
@@ -67,7 +67,7 @@ def test_each_picture_has_its_own_mask_and_style_bit_for_bit(comfy, no_memory, t
 @pytest.mark.parametrize("skips", ["plain", "concat-content"])
 def test_the_maps_of_one_part_are_gone_before_the_next_is_encoded(comfy, no_memory, monkeypatch, skips):
     model = load(comfy, save_model("m.safetensors", skips=skips))
-    transfer = sys.modules[f"{PACK}.adain_core.pipeline"].StyleTransfer
+    transfer = sys.modules[f"{PACK}.adain_core.pipeline.transfer"].StyleTransfer
     original, maps, left = transfer.encode, [], []
 
     def encode(self, *args, **options):
@@ -121,7 +121,7 @@ def test_blends_in_a_row_compose_in_parts_as_in_one(comfy, tiny, pack, monkeypat
         return features.features
 
     whole = blended()
-    monkeypatch.setattr(sys.modules[f"{PACK}.adain_core.analyzer"], "default_memory", lambda device: 1.0)
+    monkeypatch.setattr(sys.modules[f"{PACK}.adain_core.pipeline.analyzer"], "default_memory", lambda device: 1.0)
     parts = blended()
     torch.testing.assert_close(parts.current, whole.current, rtol=1e-4, atol=1e-4)
     for a, b in zip(parts.blends, whole.blends, strict=True):
@@ -171,7 +171,7 @@ def test_blend_can_be_stopped_between_parts_and_its_bar_reaches_the_end(comfy, t
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_a_film_is_resized_as_it_is_stylised(comfy, tiny, together, channels):
+def test_a_film_is_resized_as_it_is_stylized(comfy, tiny, together, channels):
     frames = image(batch=9, channels=channels)
     (style,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image(seed=1))
     together.clear()

@@ -13,7 +13,7 @@ def gatys(comfy, model, content, style, **options):
     return comfy.call("AdaINGatys", model=model, content=content, style=style, **(STYLIZE | options))
 
 
-def test_it_optimises_under_inference_mode(comfy, tiny):
+def test_it_optimizes_under_inference_mode(comfy, tiny):
     content = image(40, 60, channels=4)
     result, chart = gatys(comfy, tiny, content, image(seed=1))
     assert result.shape == (1, 32, 48, 4) and torch.isfinite(result).all()

@@ -31,10 +31,10 @@ def shared(comfy, hub, tmp_path) -> str:
 
 @pytest.fixture
 def vgg(comfy, hub, tmp_path, monkeypatch) -> str:
-    """What the loader lists for the normalised VGG-19, in whose place a small network is served."""
+    """What the loader lists for the normalized VGG-19, in whose place a small network is served."""
     file = io.BytesIO()
     torch.save(sequential_vgg(), file)
-    presets = sys.modules[f"{PACK}.adain_core.presets"].PRESETS
+    presets = sys.modules[f"{PACK}.adain_core.models.presets"].PRESETS
     source = replace(presets[NAME].sources[0], sha256=hashlib.sha256(file.getvalue()).hexdigest())
     sources = (source, *presets[NAME].sources[1:])
     monkeypatch.setitem(presets, NAME, replace(presets[NAME], sources=sources))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from adain_core.weights import embedded_models
+from adain_core.models.weights import embedded_models
 from tests.nodes.models import OWN_DECODER, image, load, save_model
 
 

@@ -3,8 +3,8 @@
 import inspect
 
 from adain_core.cli import make_parser
-from adain_core.pipeline import StyleTransfer
-from adain_core.temporal import stylize_frames
+from adain_core.films.smoothing import stylize_frames
+from adain_core.pipeline.transfer import StyleTransfer
 
 FILES = {"help", "content", "style", "out", "overwrite"}
 # The nodes have these in Load AdaIN Model; ComfyUI itself chooses the device.

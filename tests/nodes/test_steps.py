@@ -5,9 +5,9 @@ import sys
 import pytest
 import torch
 
-from adain_core.pipeline import StyleTransfer
-from adain_core.stats import mix
-from adain_core.weights import load_model
+from adain_core.models.weights import load_model
+from adain_core.pipeline.transfer import StyleTransfer
+from adain_core.styles.stats import mix
 from tests.nodes.fake import PACK
 from tests.nodes.models import image, load, save_model
 
@@ -34,12 +34,12 @@ def test_the_chain_gives_bit_for_bit_what_stylize_gives(comfy, skips, channels):
     assert torch.equal(result, chain(comfy, model, content, style, **options))
 
 
-def test_stylize_with_colours_is_the_chain_and_preserve_color(comfy, tiny):
+def test_stylize_with_colors_is_the_chain_and_preserve_color(comfy, tiny):
     content, style = image(), image(seed=1)
-    recoloured = comfy.call(
+    recolored = comfy.call(
         "AdaINPreserveColor", content=content, stylized=chain(comfy, tiny, content, style), method="luminance"
     )[0]
-    assert torch.equal(stylize(comfy, tiny, content, style, keep_colors="luminance"), recoloured)
+    assert torch.equal(stylize(comfy, tiny, content, style, keep_colors="luminance"), recolored)
 
 
 @pytest.mark.parametrize(
@@ -67,19 +67,19 @@ def test_a_transform_that_the_style_was_not_measured_for_says_what_to_choose(com
 
 @pytest.mark.parametrize("method", ["covariance", "histogram"])
 @pytest.mark.parametrize("batch", ["one style", "each"])
-def test_stylize_gives_the_style_the_contents_colours_before_the_transfer(comfy, tiny, method, batch):
+def test_stylize_gives_the_style_the_contents_colors_before_the_transfer(comfy, tiny, method, batch):
     contents, styles = image(batch=2), image(30, 30, seed=1, batch=2)
     result = stylize(comfy, tiny, contents, styles, keep_colors=method, batch=batch)
     for i in range(2):
         seen = styles[i : i + 1] if batch == "each" else styles
-        (recoloured,) = comfy.call("AdaINPreserveColor", content=contents[i : i + 1], stylized=seen, method=method)
-        torch.testing.assert_close(result[i : i + 1], stylize(comfy, tiny, contents[i : i + 1], recoloured))
+        (recolored,) = comfy.call("AdaINPreserveColor", content=contents[i : i + 1], stylized=seen, method=method)
+        torch.testing.assert_close(result[i : i + 1], stylize(comfy, tiny, contents[i : i + 1], recolored))
 
 
 @pytest.mark.parametrize("skips, kept", [("concat-content", False), ("concat-style", True)])
-def test_recoloured_styles_are_kept_only_for_a_decoder_that_looks_at_them(comfy, monkeypatch, skips, kept):
+def test_recolored_styles_are_kept_only_for_a_decoder_that_looks_at_them(comfy, monkeypatch, skips, kept):
     model = load(comfy, save_model("m.safetensors", skips=skips))
-    stats = sys.modules[f"{PACK}.adain_core.stats"].StyleStats
+    stats = sys.modules[f"{PACK}.adain_core.styles.stats"].StyleStats
     stack, stacked = stats.stack, []
 
     def seen(styles):
@@ -274,7 +274,7 @@ def test_what_is_no_image_is_named(comfy, tiny):
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (7, 300), (33, 16)])
-def test_any_size_and_grey_pictures_work(comfy, tiny, height, width):
+def test_any_size_and_gray_pictures_work(comfy, tiny, height, width):
     result = stylize(comfy, tiny, torch.rand(1, height, width, 1), torch.zeros(1, 1, 1, 3))
     assert result.shape == (1, height, width, 3) and torch.isfinite(result).all()
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from adain_core.pipeline import StyleTransfer
-from adain_core.temporal import stylize_frames
-from adain_core.weights import load_model
+from adain_core.films.smoothing import stylize_frames
+from adain_core.models.weights import load_model
+from adain_core.pipeline.transfer import StyleTransfer
 from tests.nodes.models import image, load, save_model
 
 
@@ -60,7 +60,7 @@ def test_one_style_turns_into_the_other(comfy, tiny):
     torch.testing.assert_close(both[-1:], video(comfy, tiny, frames, style=last, **options)[-1:], atol=1e-5, rtol=0)
 
 
-def test_transparency_and_colours_are_kept(comfy, tiny):
+def test_transparency_and_colors_are_kept(comfy, tiny):
     frames = image(40, 56, batch=3, channels=4)
     result = video(comfy, tiny, frames, style=style(comfy, tiny, 1), keep_colors="luminance")
     assert result.shape == frames.shape and torch.equal(result[..., 3], frames[..., 3])

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from adain_core.encoder import Encoder
-from adain_core.images import Picture, write_picture
-from adain_core.spaces import space_of
-from adain_core.weights import Weights, save_weights
+from adain_core.images.pictures import Picture, write_picture
+from adain_core.models.spaces import space_of
+from adain_core.models.weights import Weights, save_weights
+from adain_core.networks.encoder import Encoder
 from tests.helpers import TINY_WIDTHS, random_picture
 from training import fit
-from training.networks import initialise
+from training.networks import initialize
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_picture(Picture(picture), folder / name / f"{i}.png")
     torch.manual_seed(0)
     encoder = Encoder(TINY_WIDTHS)
-    initialise(encoder)
+    initialize(encoder)
     save_weights(Weights(space_of("loss", encoder), encoder), folder / "loss.safetensors", torch.float32)
     return folder
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from adain_core.encoder import Encoder
-from adain_core.spaces import space_of
-from adain_core.weights import EMBEDDED, Weights, load_weights, save_weights
+from adain_core.models.spaces import space_of
+from adain_core.models.weights import EMBEDDED, Weights, load_weights, save_weights
+from adain_core.networks.encoder import Encoder
 from tests.helpers import TINY_WIDTHS, random_picture
 from tests.training.runs import pictures
 from training import benchmark, evaluate, fit, normalize_vgg, subset
-from training.data import centre_square, find_images
-from training.networks import initialise
+from training.data import center_square, find_images
+from training.networks import initialize
 
 Arguments = Callable[..., list[str]]
 
@@ -87,18 +87,18 @@ def test_evaluate_names_numbers_that_are_none(
     assert stop.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_normalised_filters_have_mean_one_and_the_function_stays(data: Path, tmp_path: Path) -> None:
+def test_normalized_filters_have_mean_one_and_the_function_stays(data: Path, tmp_path: Path) -> None:
     torch.manual_seed(3)
     encoder = Encoder(TINY_WIDTHS)
-    initialise(encoder)
+    initialize(encoder)
     encoder.conv2_1.bias.data[0] = -1000  # never fires
     save_weights(Weights(space_of("raw", encoder), encoder), tmp_path / "raw.safetensors", torch.float32)
-    out = tmp_path / "normalised.safetensors"
+    out = tmp_path / "normalized.safetensors"
     arguments = ["--images", str(data / "content"), "--encoder", str(tmp_path / "raw.safetensors")]
     assert normalize_vgg.main([*arguments, "--out", str(out), "--size", "48", "--device", "cpu"]) == 0
 
     weights = load_weights(out)
-    images = [centre_square(path, 48) for path in find_images(data / "content")]
+    images = [center_square(path, 48) for path in find_images(data / "content")]
     before = normalize_vgg.mean_activations(encoder, images)
     means = normalize_vgg.mean_activations(weights.encoder, images)
     for name, mean in means.items():
@@ -111,7 +111,7 @@ def test_normalised_filters_have_mean_one_and_the_function_stays(data: Path, tmp
         old, new = encoder(image, [tap])[tap], weights.encoder(image, [tap])[tap]
         scale = torch.where(before[tap.replace("relu", "conv")] > 1e-6, before[tap.replace("relu", "conv")], 1.0)
         torch.testing.assert_close(new * scale.float().view(1, -1, 1, 1), old, rtol=1e-3, atol=1e-3)
-    assert weights.space.startswith("normalised-")
+    assert weights.space.startswith("normalized-")
 
 
 @pytest.mark.parametrize("copy", [False, True])

@@ -10,7 +10,7 @@ import torch
 
 from tests.helpers import write_jpeg_with_damaged_tags
 from training.command import TrainingError
-from training.data import Numbers, RandomCrops, centre_square, find_images, open_image
+from training.data import Numbers, RandomCrops, center_square, find_images, open_image
 
 
 def crops(folder: Path, **options: float) -> RandomCrops:
@@ -41,7 +41,7 @@ def test_a_pool_comes_again_in_another_order(data: Path) -> None:
         assert torch.equal(by_number.setdefault(number, crop), crop)
 
 
-def test_a_share_of_the_crops_gets_other_colours_and_keeps_its_places(data: Path) -> None:
+def test_a_share_of_the_crops_gets_other_colors_and_keeps_its_places(data: Path) -> None:
     own, others = crops(data / "style"), crops(data / "style", recolor=0.5)
     pairs = [(own[i][0], others[i][0]) for i in range(60)]
     changed = [pair for pair in pairs if not torch.equal(*pair)]
@@ -95,8 +95,8 @@ def test_a_folder_with_the_name_of_an_image_is_none(data: Path, tmp_path: Path) 
     assert find_images(tmp_path) == [image]
 
 
-def test_a_centre_square_is_centred(data: Path) -> None:
-    square = centre_square(data / "content" / "4.png", 32)
+def test_a_center_square_is_centered(data: Path) -> None:
+    square = center_square(data / "content" / "4.png", 32)
     assert square.shape == (1, 3, 32, 32)
     assert square.min() >= 0 and square.max() <= 1
     with pytest.raises(TrainingError, match="cannot be read as an image"):

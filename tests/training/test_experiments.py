@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from adain_core.pipeline import StyleTransfer
-from adain_core.weights import load_weights, save_weights
+from adain_core.models.weights import load_weights, save_weights
+from adain_core.pipeline.transfer import StyleTransfer
 from tests.training.runs import pictures
 from training import experiments, fit
 from training.checkpoint import is_finished
-from training.data import centre_square, find_images
+from training.data import center_square, find_images
 from training.figures import picture_grid
 
 
@@ -53,7 +53,7 @@ def test_the_grid_shows_every_content_in_every_style(data: Path, run: Path, tmp_
     options = ["--runs", str(run.parent), "--out", str(tmp_path / "figures"), "--rows", "2"]
     assert experiments.main(["grid", *pictures(data), *options]) == 0
     contents, styles = (
-        [centre_square(path, 32) for path in find_images(data / kind)[:2]] for kind in ("content", "style")
+        [center_square(path, 32) for path in find_images(data / kind)[:2]] for kind in ("content", "style")
     )
     model = StyleTransfer.from_pretrained(run / "paper.safetensors", device="cpu")
     (figure,) = drawn
@@ -137,7 +137,17 @@ def test_an_interrupted_training_is_not_followed_by_the_next(
 
 def small_changes(data: Path) -> list[str]:
     networks = [f"{key}={data / 'loss.safetensors'}" for key in ("encoder", "loss_network")]
-    return [*networks, "steps=1", "log_every=1", "size=40", "crop=32", "batch_size=2", "workers=0", "precision=float32"]
+    return [
+        *networks,
+        "steps=1",
+        "lr=0.01",
+        "log_every=1",
+        "size=40",
+        "crop=32",
+        "batch_size=2",
+        "workers=0",
+        "precision=float32",
+    ]
 
 
 def copies_of(run: Path, name: str) -> list[str]:
@@ -185,5 +195,5 @@ def test_a_figure_of_some_recipes_only(
 
 def test_experiments_name_the_missing_runs(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     places = ["--runs", str(tmp_path), "--out", str(tmp_path / "figures")]
-    assert experiments.main(["pre-normalised", *pictures(data), *places]) == 2
-    assert "lacks the runs paper, pre-normalised" in capsys.readouterr().err
+    assert experiments.main(["pre-normalized", *pictures(data), *places]) == 2
+    assert "lacks the runs paper, pre-normalized" in capsys.readouterr().err

@@ -12,15 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from adain_core.decoder import Decoder
-from adain_core.pipeline import StyleTransfer
-from adain_core.skips import Skips
-from adain_core.stats import StyleStats
-from adain_core.weights import EMBEDDED, Weights, load_weights, save_weights
+from adain_core.models.weights import EMBEDDED, Weights, load_weights, save_weights
+from adain_core.networks.decoder import Decoder
+from adain_core.networks.skips import Skips
+from adain_core.pipeline.transfer import StyleTransfer
+from adain_core.styles.stats import StyleStats
 from tests.helpers import ROOT, TINY_WIDTHS, random_picture
 from tests.training.runs import assert_same_run, read_log
 from training.fit import main
-from training.networks import initialise
+from training.networks import initialize
 from training.recipe import RECIPES, load_recipe
 
 Arguments = Callable[..., list[str]]
@@ -28,7 +28,7 @@ RECIPE_NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 EXPECTED_RECIPES = {
     "paper",
     "torchvision-encoder",
-    "pre-normalised",
+    "pre-normalized",
     "style-weight-1",
     "style-weight-5",
     "style-weight-10",
@@ -51,7 +51,7 @@ EXPECTED_RECIPES = {
 def decoder_of_the_loss_network(tmp_path: Path, data: Path, kind: str = "plain") -> Path:
     """The file of a random decoder for the features of the small loss network, whose pictures are orange."""
     decoder = Decoder(TINY_WIDTHS, Skips.parse(kind)).requires_grad_(False)
-    initialise(decoder)
+    initialize(decoder)
     decoder.conv1_1.bias.copy_(torch.tensor([0.9, 0.5, 0.1]))
     path = tmp_path / f"{kind}.safetensors"
     save_weights(Weights(load_weights(data / "loss.safetensors").space, None, decoder), path)
@@ -63,13 +63,13 @@ def test_every_experiment_of_the_report_has_a_recipe() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPE_NAMES)
-def test_every_recipe_gives_a_model_that_stylises(
+def test_every_recipe_gives_a_model_that_stylizes(
     recipe: str, tmp_path: Path, fit_arguments: Arguments, data: Path
 ) -> None:
     run = tmp_path / "run"
     changes = [f"widths=[{','.join(map(str, TINY_WIDTHS))}]"] if load_recipe(recipe, []).train_encoder else []
-    if load_recipe(recipe, []).colour_teacher:
-        changes.append(f"colour_teacher={decoder_of_the_loss_network(tmp_path, data)}")
+    if load_recipe(recipe, []).color_teacher:
+        changes.append(f"color_teacher={decoder_of_the_loss_network(tmp_path, data)}")
     assert main(fit_arguments(run, "steps=2", *changes, recipe=recipe)) == 0
     assert [row["step"] for row in read_log(run)] == [2]
     assert {"checkpoint.pt", "curves.png", "samples.png", "run.safetensors"} <= {p.name for p in run.iterdir()}
@@ -113,7 +113,7 @@ def test_soap_without_its_package_is_refused(
     assert "needs the package pytorch-optimizer" in capsys.readouterr().err
 
 
-def test_conditional_normalisation_exports_a_style_for_each_image(
+def test_conditional_normalization_exports_a_style_for_each_image(
     tmp_path: Path, fit_arguments: Arguments, data: Path
 ) -> None:
     run = tmp_path / "run"
@@ -136,15 +136,13 @@ def test_both_conventions_and_the_optional_terms(tmp_path: Path, fit_arguments: 
     assert mse["total"] == pytest.approx(mse["content"] + 10 * mse["style"], rel=1e-4)
 
 
-def test_results_take_on_the_coarse_colours_of_the_teacher(
-    tmp_path: Path, fit_arguments: Arguments, data: Path
-) -> None:
+def test_results_take_on_the_coarse_colors_of_the_teacher(tmp_path: Path, fit_arguments: Arguments, data: Path) -> None:
     teacher = decoder_of_the_loss_network(tmp_path, data)
-    changes = ("steps=40", "lr=3e-3", "log_every=10", "content_weight=0", "style_weight=0", f"colour_teacher={teacher}")
+    changes = ("steps=40", "lr=3e-3", "log_every=10", "content_weight=0", "style_weight=0", f"color_teacher={teacher}")
     assert main(fit_arguments(tmp_path / "run", *changes)) == 0
     rows = read_log(tmp_path / "run")
     assert 0 < rows[-1]["total"] < 0.2 * rows[0]["total"]
-    assert all(row["total"] == pytest.approx(100 * row["colour"], rel=1e-4) and row["chroma"] > 0 for row in rows)
+    assert all(row["total"] == pytest.approx(100 * row["color"], rel=1e-4) and row["chroma"] > 0 for row in rows)
 
 
 def test_samples_come_before_the_first_line_of_the_log(tmp_path: Path, fit_arguments: Arguments) -> None:
@@ -152,7 +150,7 @@ def test_samples_come_before_the_first_line_of_the_log(tmp_path: Path, fit_argum
     assert [row["step"] for row in read_log(tmp_path / "run")] == [3]
 
 
-def test_a_teacher_of_colours_that_does_not_fit_is_refused(
+def test_a_teacher_of_colors_that_does_not_fit_is_refused(
     tmp_path: Path, fit_arguments: Arguments, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for file, found in (
@@ -160,7 +158,7 @@ def test_a_teacher_of_colours_that_does_not_fit_is_refused(
         (data / "loss.safetensors", "an encoder"),
         (EMBEDDED / "vgg19-plain.safetensors", "a plain decoder for vgg19-normalised"),
     ):
-        assert main(fit_arguments(tmp_path / "run", f"colour_teacher={file}")) == 2
+        assert main(fit_arguments(tmp_path / "run", f"color_teacher={file}")) == 2
         assert f"this file holds {found}" in capsys.readouterr().err
 
 

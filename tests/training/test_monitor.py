@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adain_core.weights import Weights, load_weights, save_weights
+from adain_core.models.weights import Weights, load_weights, save_weights
 from training.checkpoint import Log
 from training.fit import Trainer, main
 
@@ -25,9 +25,9 @@ def test_flat_samples_and_short_runs_are_warned_of(
     weights = load_weights(tmp_path / "run" / "run.safetensors")
     for parameter in weights.decoder.parameters():
         parameter.zero_()
-    save_weights(Weights(weights.space, decoder=weights.decoder), tmp_path / "grey.safetensors")
-    start = f"start={tmp_path / 'grey.safetensors'}"
-    assert main(fit_arguments(tmp_path / "grey", start, "steps=1", "lr=0")) == 0
+    save_weights(Weights(weights.space, decoder=weights.decoder), tmp_path / "gray.safetensors")
+    start = f"start={tmp_path / 'gray.safetensors'}"
+    assert main(fit_arguments(tmp_path / "gray", start, "steps=1", "lr=0")) == 0
     assert "samples are flat" in capsys.readouterr().err
 
 
@@ -64,5 +64,5 @@ def test_tensorboard_has_what_the_log_has_after_a_run_died(
 def test_a_log_of_other_columns_goes_on_under_the_present_ones(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("step,content,style,total,lr,grad_norm\n50,1.5,2.5,26.5,0.1,7\n100,1,2,21,0.1,6\n150,1,2")
-    Log(path, ["step", "content", "style", "colour", "total", "grad_norm", "lr"]).forget_after(50)
-    assert path.read_text() == "step,content,style,colour,total,grad_norm,lr\n50,1.5,2.5,,26.5,7,0.1\n"
+    Log(path, ["step", "content", "style", "color", "total", "grad_norm", "lr"]).forget_after(50)
+    assert path.read_text() == "step,content,style,color,total,grad_norm,lr\n50,1.5,2.5,,26.5,7,0.1\n"

@@ -1,31 +1,31 @@
-"""The loss network's memory and its colours, and encoders for normalised input."""
+"""The loss network's memory and its colors, and encoders for normalized input."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from adain_core.decoder import Decoder
-from adain_core.encoder import IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS, Encoder
-from adain_core.skips import Skips
+from adain_core.networks.decoder import Decoder
+from adain_core.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS, Encoder
+from adain_core.networks.skips import Skips
 from tests.helpers import TINY_WIDTHS, random_picture
-from training.networks import LossNetwork, Stylizer, initialise, with_normalized_input
+from training.networks import LossNetwork, Stylizer, initialize, with_normalized_input
 
 
 @pytest.fixture
 def encoder() -> Encoder:
     network = Encoder(TINY_WIDTHS).requires_grad_(False)
-    initialise(network)
+    initialize(network)
     return network
 
 
-def test_normalised_input_is_the_encoder_after_imagenet_s_normalisation(encoder: Encoder) -> None:
+def test_normalized_input_is_the_encoder_after_imagenet_s_normalization(encoder: Encoder) -> None:
     image = random_picture(32, 40)
     mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
     changed = with_normalized_input(encoder)
     expected = encoder((image - mean) / std)["relu4_1"]
     torch.testing.assert_close(changed(image)["relu4_1"], expected, rtol=1e-4, atol=1e-4)
-    assert torch.equal(encoder.colour.weight, 4 * torch.eye(3))
+    assert torch.equal(encoder.color.weight, 4 * torch.eye(3))
 
 
 def test_remembered_crops_are_not_encoded_again(encoder: Encoder) -> None:
@@ -56,17 +56,17 @@ def test_what_is_known_of_the_features_changes_no_picture(encoder: Encoder, skip
     torch.testing.assert_close(stylizer(content, style, images, *known), stylizer(content, style, images))
 
 
-def test_the_colour_losses_see_coarse_colours_and_chroma_but_no_fine_greys(encoder: Encoder) -> None:
+def test_the_color_losses_see_coarse_colors_and_chroma_but_no_fine_grays(encoder: Encoder) -> None:
     teacher = Decoder(TINY_WIDTHS).requires_grad_(False)
-    initialise(teacher)
+    initialize(teacher)
     with torch.no_grad():
         teacher.conv1_1.bias += torch.tensor([0.9, 0.0, -0.9])  # reds beyond white, blues beyond black
-    loss_network = LossNetwork(encoder, colour_teacher=teacher)
+    loss_network = LossNetwork(encoder, color_teacher=teacher)
     target = encoder(random_picture(32, 32))["relu4_1"]
     wanted = teacher(target).clamp(0, 1)
     assert wanted[:, 0].max() == 1 and wanted[:, 2].min() == 0
     fine = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16)
     reds_and_greens = fine * torch.tensor([1.0, -1.0, 0.0])[:, None, None]
     for change, losses in ((fine, (0.0, 0.0)), (0.25, (0.0625, 0.0)), (reds_and_greens, (0.0, 2 / 3))):
-        found = torch.stack(loss_network.colour_losses(wanted + change, target))
+        found = torch.stack(loss_network.color_losses(wanted + change, target))
         torch.testing.assert_close(found, torch.tensor(losses))

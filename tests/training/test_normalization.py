@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adain_core.decoder import Decoder
-from adain_core.normalize import adaptive_instance_norm
+from adain_core.networks.decoder import Decoder
+from adain_core.networks.normalization import adaptive_instance_norm
 from tests.helpers import TINY_WIDTHS
 from training.normalization import LearnedNormalization
 
@@ -18,7 +18,7 @@ def features() -> torch.Tensor:
     return 3 * torch.rand(4, CHANNELS, 5, 6)
 
 
-def test_batch_normalisation_folds_into_the_decoder(features: torch.Tensor) -> None:
+def test_batch_normalization_folds_into_the_decoder(features: torch.Tensor) -> None:
     normalization, decoder = LearnedNormalization("batch", CHANNELS), Decoder(TINY_WIDTHS)
     torch.nn.init.uniform_(normalization.batch.weight)
     torch.nn.init.uniform_(normalization.batch.bias)
@@ -44,7 +44,7 @@ def test_learned_pairs_are_styles(features: torch.Tensor) -> None:
         torch.testing.assert_close(result[i : i + 1], adaptive_instance_norm(features[i : i + 1], mean, std))
 
 
-def test_instance_normalisation_has_one_pair_for_all_styles(features: torch.Tensor) -> None:
+def test_instance_normalization_has_one_pair_for_all_styles(features: torch.Tensor) -> None:
     normalization = LearnedNormalization("instance", CHANNELS)
     one, other = (normalization(features, torch.full((4,), number)) for number in (0, 3))
     torch.testing.assert_close(one, other)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adain_core.decoder import Decoder
-from adain_core.encoder import STYLE_TAPS, Encoder
-from adain_core.measure import measure
-from adain_core.stats import StyleStats
+from adain_core.measure.losses import measure
+from adain_core.networks.decoder import Decoder
+from adain_core.networks.encoder import STYLE_TAPS, Encoder
+from adain_core.styles.stats import StyleStats
 from tests.helpers import TINY_WIDTHS, random_picture
-from training.networks import LossNetwork, Stylizer, initialise
+from training.networks import LossNetwork, Stylizer, initialize
 from training.objective import Objective, Shown
 from training.recipe import Recipe
 
@@ -20,7 +20,7 @@ def stylizer() -> Stylizer:
     torch.manual_seed(0)
     encoder, decoder = Encoder(TINY_WIDTHS), Decoder(TINY_WIDTHS)
     for network in (encoder, decoder):
-        initialise(network.requires_grad_(False))
+        initialize(network.requires_grad_(False))
     return Stylizer(encoder, decoder)
 
 

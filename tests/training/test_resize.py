@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from adain_core.decoder import Decoder
-from adain_core.encoder import STYLE_TAPS, Conv3x3, Encoder
-from adain_core.images import Picture, write_picture
-from adain_core.pipeline import StyleTransfer
-from adain_core.skips import Skips
-from adain_core.spaces import space_of
-from adain_core.weights import Weights, load_weights, save_weights
+from adain_core.images.pictures import Picture, write_picture
+from adain_core.models.spaces import space_of
+from adain_core.models.weights import Weights, load_weights, save_weights
+from adain_core.networks.convolution import Conv3x3
+from adain_core.networks.decoder import Decoder
+from adain_core.networks.encoder import STYLE_TAPS, Encoder
+from adain_core.networks.skips import Skips
+from adain_core.pipeline.transfer import StyleTransfer
 from tests.helpers import random_picture
 from training import resize
-from training.networks import initialise
+from training.networks import initialize
 
 
 def save_half_dead(path: Path, skips: str) -> Path:
@@ -24,10 +25,10 @@ def save_half_dead(path: Path, skips: str) -> Path:
     torch.manual_seed(3)
     encoder, decoder = Encoder((8, 8, 8, 8)), Decoder((8, 8, 8, 8), Skips.parse(skips))
     for network in (encoder, decoder):
-        initialise(network)
+        initialize(network)
         network.requires_grad_(False)
         for name, conv in network.named_children():
-            if name.startswith("conv") and conv.out_channels != 3:
+            if name.startswith("conv") and conv.bias is not None and conv.out_channels != 3:
                 conv.weight.mul_(2**0.5)  # the living half keeps the scale
                 conv.bias[::2] = -1e3
     save_weights(Weights(space_of("half", encoder), encoder, decoder), path, torch.float32)
@@ -105,10 +106,10 @@ def test_channels_are_chosen_by_what_they_explain() -> None:
     assert resize.choose([resize.Use.of(conv, inputs, 0, 6)], 6) == []
 
 
-def test_pictures_of_one_colour_end_in_a_model_that_works(data: Path, tmp_path: Path) -> None:
+def test_pictures_of_one_color_end_in_a_model_that_works(data: Path, tmp_path: Path) -> None:
     old, new = save_half_dead(tmp_path / "old.safetensors", "concat-content"), tmp_path / "new.safetensors"
-    write_picture(Picture(torch.full((1, 3, 64, 64), 0.5)), tmp_path / "grey" / "grey.png")
-    options = ["--content", str(tmp_path / "grey"), "--style", str(tmp_path / "grey"), "--widths", "6,6,6,6"]
+    write_picture(Picture(torch.full((1, 3, 64, 64), 0.5)), tmp_path / "gray" / "gray.png")
+    options = ["--content", str(tmp_path / "gray"), "--style", str(tmp_path / "gray"), "--widths", "6,6,6,6"]
     assert resize.main(arguments(data, old, new, *options)) == 0
     assert load(new)(random_picture(32, 32), random_picture(32, 32, seed=1)).isfinite().all()
 

@@ -17,7 +17,7 @@ from style_scenes import lake, lotus, orchard, pond, river, starry_night
 from style_tools import (
     SCALE,
     TAU,
-    Colour,
+    Color,
     Field,
     blur,
     canvas,
@@ -34,8 +34,8 @@ from style_tools import (
 BRISTLES = 7
 
 
-def rgb(colour: ArrayLike) -> Colour:
-    return tuple(np.uint8(np.clip(colour, 0, 255)).tolist())
+def rgb(color: ArrayLike) -> Color:
+    return tuple(np.uint8(np.clip(color, 0, 255)).tolist())
 
 
 def flow() -> Field:
@@ -48,8 +48,8 @@ def flow() -> Field:
     draw_paint, draw_body = ImageDraw.Draw(paint), ImageDraw.Draw(body)
     for width, length, count in ((17, 70, 3000), (11, 56, 5400), (7.5, 34, 6000), (6, 20, 3000)):
         thick = round(width * SCALE / BRISTLES * 1.6)
-        for line, colour, rise in strokes(scene, angle, rng, width, length, count):
-            draw_paint.line(line, rgb(colour), thick, "curve")
+        for line, color, rise in strokes(scene, angle, rng, width, length, count):
+            draw_paint.line(line, rgb(color), thick, "curve")
             draw_body.line(line, rise, thick, "curve")
     height = blur(np.asarray(body, np.float32), 0.6)
     return relief(np.asarray(paint, np.float32), height, 0.017)
@@ -58,7 +58,7 @@ def flow() -> Field:
 def strokes(
     scene: Field, angle: Field, rng: np.random.Generator, width: float, length: float, count: int
 ) -> Iterator[tuple[list[float], NDArray[np.float64], int]]:
-    """Strokes of several bristles each: the line, its colour, and how high the paint stands."""
+    """Strokes of several bristles each: the line, its color, and how high the paint stands."""
     size, steps = np.array(angle.shape[::-1]), 9
     path = [rng.uniform(-0.04, 1.04, (count, 2)) * size]
     for _ in range(steps):
@@ -67,33 +67,33 @@ def strokes(
         path.append(path[-1] + np.stack([np.cos(heading), np.sin(heading)], -1) * length * SCALE / steps)
     points = np.stack(path, 1)
     column, row = np.clip(points[:, steps // 2], 0, size - 1).astype(int).T
-    colours = scene[row, column] * rng.normal(1, 0.1, (count, 1)) + rng.normal(0, 11, (count, 3))
+    colors = scene[row, column] * rng.normal(1, 0.1, (count, 1)) + rng.normal(0, 11, (count, 3))
     tangent = np.gradient(points, axis=1)
     normal = np.stack([-tangent[..., 1], tangent[..., 0]], -1) / np.linalg.norm(tangent, axis=-1, keepdims=True)
-    for middle, side, colour in zip(points, normal, colours, strict=True):
+    for middle, side, color in zip(points, normal, colors, strict=True):
         for offset in rng.permutation(np.linspace(-0.5, 0.5, BRISTLES)):
             worn = slice(rng.integers(0, 3), steps + 1 - rng.integers(0, 3))
             line = (middle + side * offset * width * SCALE)[worn].ravel().tolist()
-            yield line, colour + rng.normal(0, 9), int(rng.integers(90, 160) + 60 * (0.5 - abs(offset)))
+            yield line, color + rng.normal(0, 9), int(rng.integers(90, 160) + 60 * (0.5 - abs(offset)))
 
 
 def pointillism() -> Field:
-    """Dots of pure colour, small enough to mix in the eye."""
+    """Dots of pure color, small enough to mix in the eye."""
     rng = np.random.default_rng(4)
     x, y = canvas(864, 672)
     scene = river(rng, x, y)
     paint = Image.fromarray(np.uint8(np.clip(scene * 0.6 + 70, 0, 255)))
     body = Image.new("L", paint.size, 60)
     draw_paint, draw_body = ImageDraw.Draw(paint), ImageDraw.Draw(body)
-    grey = np.array([0.3, 0.59, 0.11])
+    gray = np.array([0.3, 0.59, 0.11])
     for radius, spacing in ((6.5, 9.0), (5.4, 8.0), (3.9, 8.5)):
         rows, columns = int(672 / spacing) + 2, int(864 / spacing) + 2
         spots = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).reshape(-1, 2)
         spots = rng.permutation(spots + rng.normal(0, 0.33, spots.shape)) * spacing * SCALE
         for cx, cy in spots:
-            colour = scene[min(max(int(cy), 0), len(y) - 1), min(max(int(cx), 0), len(x[0]) - 1)]
-            light = colour @ grey
-            pure = light + (colour - light) * 1.45 + rng.normal(0, 17, 3)
+            color = scene[min(max(int(cy), 0), len(y) - 1), min(max(int(cx), 0), len(x[0]) - 1)]
+            light = color @ gray
+            pure = light + (color - light) * 1.45 + rng.normal(0, 17, 3)
             if rng.random() < 0.22:
                 pure = 0.55 * pure + 0.45 * np.roll(pure, rng.integers(1, 3))
             r = radius * SCALE * rng.uniform(0.75, 1.15)
@@ -125,30 +125,30 @@ def hatching() -> Field:
 
 
 def mosaic() -> Field:
-    """Rows of glass and stone around a centre, set in grout."""
+    """Rows of glass and stone around a center, set in grout."""
     rng = np.random.default_rng(3)
     x, y = canvas(770, 770)
     scene, region, u, v = pond(rng, x - 385, y - 385)
     ids, across, along = cells(u, v, rng)
     _, ids = np.unique(ids * 10 + region, return_inverse=True)
     ids = ids.reshape(x.shape)
-    colour = cell_mean(ids, scene) * (0.78 + 0.4 * cell_random(ids, rng))[..., None]
-    colour += 26 * (np.stack([cell_random(ids, rng) for _ in range(3)], -1) - 0.5)
+    color = cell_mean(ids, scene) * (0.78 + 0.4 * cell_random(ids, rng))[..., None]
+    color += 26 * (np.stack([cell_random(ids, rng) for _ in range(3)], -1) - 0.5)
     tilt = (cell_random(ids, rng) - 0.5) * across + (cell_random(ids, rng) - 0.5) * along
-    colour *= (1 + 0.5 * tilt + 0.035 * noise(rng, x, 3, 2))[..., None]
+    color *= (1 + 0.5 * tilt + 0.035 * noise(rng, x, 3, 2))[..., None]
     borders = blur((np.hypot(*np.gradient(region.astype(np.float32))) > 0).astype(np.float32), 1)
     inner = 0.5 - np.maximum(np.abs(across), np.abs(along)) - 0.3 * borders + 0.012 * noise(rng, x, 6, 2)
-    colour = relief(colour, blur(9 * smoothstep(0.06, 0.2, inner), 0.5), 0.22)
+    color = relief(color, blur(9 * smoothstep(0.06, 0.2, inner), 0.5), 0.22)
     grout = np.array((66, 58, 56)) + 9 * noise(rng, x, 2.5, 2)[..., None]
-    return lay(grout, colour, smoothstep(0.07, 0.1, inner))
+    return lay(grout, color, smoothstep(0.07, 0.1, inner))
 
 
 def woodcut() -> Field:
-    """A key block gouged by hand, printed in black over blocks of colour."""
+    """A key block gouged by hand, printed in black over blocks of color."""
     rng = np.random.default_rng(21)
     x, y = canvas(672, 832)
     blocks, key = lake(rng, x, y)
-    # The colours are printed a little out of register with the key block.
+    # The colors are printed a little out of register with the key block.
     blocks = np.pad(blocks, ((5, 0), (0, 4), (0, 0)), mode="edge")[:-5, 4:]
     grain = noise(rng, x, 3, 2, 24)
     blocks = blocks * (1 + 0.045 * grain)[..., None]
@@ -171,14 +171,14 @@ class Paper:
         """Takes the pigment off again where `inside`, a distance to the edge, is positive."""
         self.picture = lay(self.picture, self.white, 0.9 * smoothstep(2, 7, inside))
 
-    def wash(self, inside: Field, colour: Colour, strength: float, soft: float = 1.2, loose: float = 4.0) -> None:
+    def wash(self, inside: Field, color: Color, strength: float, soft: float = 1.2, loose: float = 4.0) -> None:
         """Lays pigment inside: `soft` is how far a wet edge fades, `loose` how far the hand strays."""
         shift = tuple(self.rng.integers(0, 900, 2))
         depth = inside + loose * np.roll(self.wander, shift, (0, 1))
         rim = 0.8 * np.exp(-np.maximum(depth, 0) / 2.2) * (soft < 5)
         settled = 0.8 + 0.32 * np.roll(self.pool, shift, (1, 0)) + 0.12 * self.tooth + rim
         density = strength * smoothstep(0, soft, depth) * np.maximum(settled, 0.12)
-        self.picture = self.picture * np.exp(density[..., None] * np.log(np.float32(colour) / 255))
+        self.picture = self.picture * np.exp(density[..., None] * np.log(np.float32(color) / 255))
 
 
 def watercolour() -> Field:
@@ -189,9 +189,9 @@ def watercolour() -> Field:
     sky = ((180, 170, 260, (250, 206, 110)), (560, 200, 240, (244, 170, 176)), (400, 90, 200, (150, 196, 222)))
     middle = ((640, 480, 220, (150, 206, 190)), (60, 480, 220, (176, 168, 216)), (300, 520, 250, (186, 208, 130)))
     ground = ((330, 800, 320, (96, 150, 120)), (620, 800, 200, (92, 120, 176)), (90, 850, 170, (206, 190, 90)))
-    for cx, cy, radius, colour in (*sky, *middle, *ground):
-        paper.wash(radius - np.hypot(x - cx, y - cy), colour, 0.72, 80, 45)
-        paper.wash(radius * 0.6 - np.hypot(x - cx - 60, y - cy + 40), colour, 0.34, 2, 40)
+    for cx, cy, radius, color in (*sky, *middle, *ground):
+        paper.wash(radius - np.hypot(x - cx, y - cy), color, 0.72, 80, 45)
+        paper.wash(radius * 0.6 - np.hypot(x - cx - 60, y - cy + 40), color, 0.34, 2, 40)
 
     flowers = ((215, 250, 118), (480, 180, 96), (455, 440, 128), (140, 520, 82), (612, 340, 64), (290, 655, 60))
     for cx, cy, _ in flowers:
@@ -247,20 +247,20 @@ def stained_glass() -> Field:
     """Streaky panes held by lead, lit from behind."""
     rng = np.random.default_rng(2)
     x, y = canvas(704, 896)
-    colour, panes = lotus(rng, x, y)
+    color, panes = lotus(rng, x, y)
     _, ids = np.unique(panes, return_inverse=True)
     ids = ids.reshape(x.shape)
-    colour = cell_mean(ids, colour) * 0.75 + colour * 0.25
-    colour = colour * (0.72 + 0.5 * cell_random(ids, rng))[..., None]
-    colour += 40 * (np.stack([cell_random(ids, rng) for _ in range(3)], -1) - 0.5)
+    color = cell_mean(ids, color) * 0.75 + color * 0.25
+    color = color * (0.72 + 0.5 * cell_random(ids, rng))[..., None]
+    color += 40 * (np.stack([cell_random(ids, rng) for _ in range(3)], -1) - 0.5)
     streaks = noise(rng, x, 20, 3, 3) + 0.3 * noise(rng, x, 8, 1)
-    colour = relief(colour * (1 + 0.13 * streaks)[..., None], streaks, 1.1)
+    color = relief(color * (1 + 0.13 * streaks)[..., None], streaks, 1.1)
     edge = (np.hypot(*np.gradient(ids.astype(np.float32))) > 0).astype(np.float32)
-    colour *= (1 - 0.45 * np.clip(blur(edge, 5) * 4, 0, 1))[..., None]
+    color *= (1 - 0.45 * np.clip(blur(edge, 5) * 4, 0, 1))[..., None]
     body = blur(edge, 2.4)
     lead = smoothstep(0.07, 0.10, body)
-    metal = relief(np.full_like(colour, 40) + 5 * noise(rng, x, 3, 2)[..., None], body * 60, 0.7)
-    lit = lay(colour, metal, lead)
+    metal = relief(np.full_like(color, 40) + 5 * noise(rng, x, 3, 2)[..., None], body * 60, 0.7)
+    lit = lay(color, metal, lead)
     glow = np.stack([blur(channel, 9) for channel in np.moveaxis(np.maximum(lit - 120, 0), -1, 0)], -1)
     return lit + 0.55 * glow
 

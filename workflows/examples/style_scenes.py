@@ -1,4 +1,4 @@
-"""What the style pictures show: a colour for every point, and what else the technique of each picture asks for."""
+"""What the style pictures show: a color for every point, and what else the technique of each picture asks for."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +35,9 @@ def starry_night(rng: np.random.Generator, x: Field, y: Field) -> tuple[Field, F
     gold = lay(np.full_like(scene, (216, 158, 46)), (128, 132, 52), smoothstep(0.4, 1.2, noise(rng, x, 34)))
     gold = lay(gold, (206, 58, 36), smoothstep(1.3, 1.5, noise(rng, x, 15, 2)))
     hills = ((430, 34, 190, (44, 74, 140)), (480, 30, 150, (38, 96, 104)), (530, 24, 210, gold))
-    for base, height, cell, colour in hills:
+    for base, height, cell, color in hills:
         top = ridge(rng, x, base, height, cell)
-        shade = colour + 26 * noise(rng, x, 50)[..., None] * np.array([1, 0.8, 0.2])
+        shade = color + 26 * noise(rng, x, 50)[..., None] * np.array([1, 0.8, 0.2])
         scene = lay(scene, shade, smoothstep(-1, 1, y - top))
         direction = np.where(y > top, np.arctan(np.gradient(top[0])[None] * SCALE) + 0.15 * np.sin(y / 14), direction)
     wheat = y > top + 22
@@ -60,10 +60,10 @@ def river(rng: np.random.Generator, x: Field, y: Field) -> Field:
     far = ridge(rng, x, 250, 9, 60)
     scene = lay(scene, ramp((mirrored - 240) / 45, (116, 112, 186), (84, 128, 140)), smoothstep(-1, 1, mirrored - far))
     for cx, base, tall in ((395, 300, 120), (690, 292, 74), (480, 290, 50)):
-        for side, colour in ((1, (255, 244, 220)), (-0.62, (240, 132, 62))):
+        for side, color in ((1, (255, 244, 220)), (-0.62, (240, 132, 62))):
             across = (x - cx) * side / tall
             up = (base - mirrored) / tall
-            scene = lay(scene, colour, (across > 0.02) & (across < 0.42 * (1 - up)) & (up > 0.1) & (up < 1))
+            scene = lay(scene, color, (across > 0.02) & (across < 0.42 * (1 - up)) & (up > 0.1) & (up < 1))
     scene = lay(scene, (30, 84, 146), 0.4 * (y > shore) * (1 - glow))
     path = np.exp(-(((x - 560) / (26 + (y - shore) * 0.25)) ** 2)) * (y > shore)
     scene = lay(scene, (255, 226, 128), path * smoothstep(-0.2, 0.8, noise(rng, x, 7, 2, 4)))
@@ -77,8 +77,8 @@ def river(rng: np.random.Generator, x: Field, y: Field) -> Field:
     bank = ridge(rng, x, 520, 12, 130) + (x - 300) * 0.12
     meadow = ramp(0.5 + 0.3 * noise(rng, x, 30, 2, 2) + (y - 600) / 300, (34, 96, 86), (78, 152, 60), (214, 206, 76))
     meadow = lay(meadow, (46, 62, 120), 0.7 * np.exp(-(((x - 140) / 150) ** 2) - ((y - bank - 45) / 30) ** 2))
-    for colour in ((232, 58, 70), (250, 170, 196), (255, 246, 232), (250, 186, 40), (150, 84, 190)):
-        meadow = lay(meadow, colour, smoothstep(1.25, 1.5, noise(rng, x, 13, 2)))
+    for color in ((232, 58, 70), (250, 170, 196), (255, 246, 232), (250, 186, 40), (150, 84, 190)):
+        meadow = lay(meadow, color, smoothstep(1.25, 1.5, noise(rng, x, 13, 2)))
     return lay(scene, meadow, smoothstep(-2, 2, y - bank))
 
 
@@ -97,12 +97,12 @@ def orchard(rng: np.random.Generator, x: Field, y: Field) -> tuple[Field, Field,
         (450, 36, 300, -0.35, (140, 74, 38)),
         (560, 30, 360, 0.3, (54, 70, 36)),
     )
-    for base, height, cell, heading, colour in hills:
+    for base, height, cell, heading, color in hills:
         top = ridge(rng, x, base, height, cell)
         below = y > top
         light = 0.74 - 0.5 * smoothstep(0, 150, y - top) - 5 * np.gradient(top[0])[None] / SCALE
         tone, form = np.where(below, light, tone), np.where(below, np.float32(heading), form)
-        ink = np.where(below[..., None], np.float32(colour), ink)
+        ink = np.where(below[..., None], np.float32(color), ink)
         outline = np.maximum(outline * ~below, smoothstep(1.5, 0.7, np.abs(y - top)))
         size = 15 + (base - 290) * 0.13
         for cx in np.arange(rng.uniform(0, 60), 860, size * 3.6):
@@ -124,7 +124,7 @@ def orchard(rng: np.random.Generator, x: Field, y: Field) -> tuple[Field, Field,
 
 
 def pond(rng: np.random.Generator, x: Field, y: Field) -> tuple[Field, NDArray[np.intp], Field, Field]:
-    """Two koi around a lotus, in a frame: colour, region, and the rows (u) and columns (v) of the tiles."""
+    """Two koi around a lotus, in a frame: color, region, and the rows (u) and columns (v) of the tiles."""
     radius, theta = np.hypot(x, y), np.arctan2(y, x)
     ripple = radius + 7 * np.sin(5 * theta) * smoothstep(70, 160, radius)
     crest = 0.5 + 0.5 * np.sin(ripple / 19 + 0.5 * noise(rng, x, 90, 2))
@@ -147,8 +147,8 @@ def pond(rng: np.random.Generator, x: Field, y: Field) -> tuple[Field, NDArray[n
         scales = lay(np.full_like(scene, skin), patch, smoothstep(0.1, 0.2, noise(rng, x, 60, 2)))
         scales = lay(scales, (20, 18, 30), eyes)
         parts = ((2, fins, (250, 214, 170)), (3, inside > 0, (34, 30, 52)), (4, inside > 9, scales), (5, eyes, scales))
-        for part, mask, colour in parts:
-            scene, region = lay(scene, colour, mask), np.where(mask, part, region)
+        for part, mask, color in parts:
+            scene, region = lay(scene, color, mask), np.where(mask, part, region)
             u = np.where(mask, 100 * start + (4 * np.sign(across) if part == 3 else across / 10 + 30), u)
             v = np.where(mask, tail * 370 / 11, v)
 
@@ -161,7 +161,7 @@ def pond(rng: np.random.Generator, x: Field, y: Field) -> tuple[Field, NDArray[n
 
 
 def lake(rng: np.random.Generator, x: Field, y: Field) -> tuple[Field, Field]:
-    """A sun, a snowy mountain, firs and a lake: the blocks of colour, and the black of the key block."""
+    """A sun, a snowy mountain, firs and a lake: the blocks of color, and the black of the key block."""
     warp_x, warp_y = x + 2 * noise(rng, x, 26, 2), y + 2 * noise(rng, x, 26, 2)
     sun_x, sun_y = warp_x - 440, warp_y - 215
     sun = np.hypot(sun_x, sun_y)
@@ -212,38 +212,38 @@ def fir(key: Field, blocks: Field, x: Field, y: Field, cx: float, foot: float, t
 
 
 def lotus(rng: np.random.Generator, x: Field, y: Field) -> tuple[Field, NDArray[np.intp]]:
-    """A lotus on a lake before the sun: colours, and a number for each pane."""
+    """A lotus on a lake before the sun: colors, and a number for each pane."""
     dx, dy = x - 352, y - 300
     sun, theta = np.hypot(dx, dy), (np.arctan2(dy, dx) + 0.17) % TAU
     ray = np.floor(theta / TAU * 18).astype(np.intp)
     ring = np.floor((sun - 100 + 40 * (ray % 2) * (sun > 100)) / 92).astype(np.intp)
     panes = np.where(sun < 100, np.floor(theta / TAU * 6).astype(np.intp), 100 + ray * 10 + ring)
     sky = ((255, 176, 50), (244, 120, 50), (222, 70, 100), (130, 64, 160), (48, 62, 160), (24, 44, 120))
-    colour = lay(ramp((sun - 100) / 350, *sky), (255, 226, 90), sun < 100)
+    color = lay(ramp((sun - 100) / 350, *sky), (255, 226, 90), sun < 100)
     for lean, base, tall, tint in ((1, 515, 26, (60, 120, 130)), (-1, 556, 16, (40, 132, 84))):
         hill = y > ridge(rng, x, base, tall, 150)
         strips = 2000 + 100 * lean + np.floor((x + y * 0.5 * lean) / 84).astype(np.intp)
-        colour, panes = lay(colour, tint, hill), np.where(hill, strips, panes)
+        color, panes = lay(color, tint, hill), np.where(hill, strips, panes)
     water = y > 590
     tiles, _, _ = cells((y + 9 * np.sin(x / 55)) / 36, x / 120, rng)
     depths = ramp((y - 590) / 300, (40, 150, 170), (20, 84, 150), (18, 40, 110))
     depths = lay(depths, (255, 190, 80), 0.8 * np.exp(-((dx / 90) ** 2)))
-    colour, panes = lay(colour, depths, water), np.where(water, 3000 + tiles, panes)
+    color, panes = lay(color, depths, water), np.where(water, 3000 + tiles, panes)
     for cx, cy, width in ((130, 800, 150), (590, 790, 165), (360, 850, 190)):
         px, py = (x - cx) / width, (y - cy) / width * 2.6
         pad = np.hypot(px, py) < 1
         wedges = 10000 + 10 * cx + np.floor((np.arctan2(py, px) + np.pi + 0.2) / TAU * 9).astype(np.intp)
-        colour = lay(colour, ramp(np.hypot(px, py), (150, 200, 70), (30, 120, 70)), pad)
+        color = lay(color, ramp(np.hypot(px, py), (150, 200, 70), (30, 120, 70)), pad)
         panes = np.where(pad, wedges, panes)
-    colour, panes = blossom(x - 352, y - 800, colour, panes)
+    color, panes = blossom(x - 352, y - 800, color, panes)
     left, top = np.minimum(x, 704 - x), np.minimum(y, 896 - y)
     frame = np.minimum(left, top) < 26
     side = np.floor(np.where(left < top, y / 56, x / 58.7)).astype(np.intp)
     tints = np.float32(((176, 24, 44), (244, 190, 60), (30, 80, 170)))[side % 3]
-    return lay(colour, tints, frame), np.where(frame, 90000 + side + 100 * (x > 352) + 200 * (y > 448), panes)
+    return lay(color, tints, frame), np.where(frame, 90000 + side + 100 * (x > 352) + 200 * (y > 448), panes)
 
 
-def blossom(x: Field, y: Field, colour: Field, panes: NDArray[np.intp]) -> tuple[Field, NDArray[np.intp]]:
+def blossom(x: Field, y: Field, color: Field, panes: NDArray[np.intp]) -> tuple[Field, NDArray[np.intp]]:
     """Pointed petals, each of two panes, fanned out around (0, 0): the outer ring first."""
     outer = ((-1.15, 1.15, -0.77, 0.77, -0.38, 0.38, 0), 225, 92, (226, 60, 124))
     inner = ((-1.3, 1.3, -0.75, 0.75, 0), 165, 84, (250, 140, 170))
@@ -252,7 +252,7 @@ def blossom(x: Field, y: Field, colour: Field, panes: NDArray[np.intp]) -> tuple
             along = (x * np.sin(turn) - y * np.cos(turn)) / length
             across = (x * np.cos(turn) + y * np.sin(turn)) / width
             inside = np.abs(across) < 0.5 * np.sin(np.pi * np.clip(along, 0, 1) ** 0.8) ** 0.8
-            blush = lay(np.full_like(colour, tint), (255, 236, 226), 0.9 * np.clip(1 - along, 0, 1) ** 2)
-            colour = lay(colour, blush, inside)
+            blush = lay(np.full_like(color, tint), (255, 236, 226), 0.9 * np.clip(1 - along, 0, 1) ** 2)
+            color = lay(color, blush, inside)
             panes = np.where(inside, 20000 + 10 * length + 2 * round(10 * turn) + (across > 0), panes)
-    return colour, panes
+    return color, panes

@@ -12,7 +12,7 @@ SCALE = 2
 TAU = 2 * np.pi
 
 Field = NDArray[np.float32]
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 def canvas(width: int, height: int) -> tuple[Field, Field]:
@@ -47,15 +47,15 @@ def smoothstep(low: float, high: float, value: Field) -> Field:
     return t * t * (3 - 2 * t)
 
 
-def ramp(t: Field, *colours: Colour) -> Field:
-    """A gradient through the colours while t goes from 0 to 1."""
-    stops = np.linspace(0, 1, len(colours))
-    return np.stack([np.interp(t, stops, channel) for channel in zip(*colours, strict=True)], -1).astype(np.float32)
+def ramp(t: Field, *colors: Color) -> Field:
+    """A gradient through the colors while t goes from 0 to 1."""
+    stops = np.linspace(0, 1, len(colors))
+    return np.stack([np.interp(t, stops, channel) for channel in zip(*colors, strict=True)], -1).astype(np.float32)
 
 
-def lay(picture: Field, colour: ArrayLike, cover: Field) -> Field:
-    """The picture with a colour over it where `cover` is 1."""
-    return picture + (np.asarray(colour, np.float32) - picture) * np.asarray(cover, np.float32)[..., None]
+def lay(picture: Field, color: ArrayLike, cover: Field) -> Field:
+    """The picture with a color over it where `cover` is 1."""
+    return picture + (np.asarray(color, np.float32) - picture) * np.asarray(cover, np.float32)[..., None]
 
 
 def relief(picture: Field, height: Field, strength: float) -> Field:

@@ -1,0 +1,73 @@
+"""Skip connections: what a decoder receives from the encoder's shallow taps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal, get_args
+
+Join = Literal["plain", "add", "concat", "concat2"]
+Source = Literal["content", "style", "both"]
+
+SKIP_TAPS = ("relu1_1", "relu2_1", "relu3_1")
+
+
+@dataclass(frozen=True)
+class Skips:
+    """What a decoder receives from the three shallow encoder taps besides the features themselves.
+
+    Written as one word: ``plain``, ``add-content``, ``concat-both``, ``concat-content-adain``, ...
+
+    Args:
+        join: ``plain`` (no skips), ``add``, ``concat`` or ``concat2`` (the report's own: at two of the taps, see
+            :class:`~adain_core.networks.decoder.Decoder`).
+        source: whose encoder maps; those of the style are resized to the content's grid.
+        adain: give the content's maps the style's statistics first (the report's outlook).
+        strength: factor on added maps; a decoder is trained for one.
+    """
+
+    join: Join = "plain"
+    source: Source = "content"
+    adain: bool = False
+    strength: float = 1.0
+
+    @classmethod
+    def parse(cls, name: str, strength: float = 1.0) -> Skips:
+        """The skips that a word such as ``concat-content-adain`` names.
+
+        Raises:
+            ValueError: the word names no kind of skips, or the strength is not finite.
+        """
+        if not math.isfinite(strength):
+            raise ValueError(f"The strength of the skips is {strength}; expected a finite number.")
+        if name == "plain":
+            return cls()
+        for join, source, adain in product(get_args(Join), get_args(Source), (False, True)):
+            skips = cls(join, source, adain, strength)
+            if str(skips) == name and not (adain and source == "style"):
+                return skips
+        raise ValueError(
+            f"'{name}' is no kind of decoder; expected 'plain' or 'add', 'concat' or 'concat2' with '-content',"
+            " '-style' or '-both', and '-adain' after it for AdaIN on the content's skips."
+        )
+
+    def __str__(self) -> str:
+        return "plain" if self.join == "plain" else "-".join([self.join, self.source, *["adain"] * self.adain])
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The encoder taps that the decoder needs, shallow ones only."""
+        return {"plain": (), "concat2": SKIP_TAPS[:2]}.get(self.join, SKIP_TAPS)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Whose maps join at each tap, in order."""
+        if self.join == "plain":
+            return ()
+        return ("content", "style") if self.source == "both" else (self.source,)
+
+    @property
+    def need_style_image(self) -> bool:
+        """Whether statistics are not enough: the style's own maps go into the decoder."""
+        return self.join != "plain" and self.source != "content"

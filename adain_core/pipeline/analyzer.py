@@ -1,0 +1,180 @@
+"""StyleAnalyzer: what an encoder alone can do, to encode and to measure a style."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Collection
+from dataclasses import replace
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..images.masks import checked_mask, resize_mask
+from ..images.pictures import Picture, checked_image, from_pil, resize, scale_short_side
+from ..models.weights import load_encoder
+from ..networks.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
+from ..networks.skips import Skips
+from ..runtime.device import resolve_device, resolve_dtype
+from ..runtime.progress import Progress, ignore_progress, section
+from ..styles.stats import Detail, StyleStats, merge
+from .features import Features
+from .tiling import Tile, TiledEncoder, TileSize, default_memory, pad_to_grid, plan_tiles
+
+# Bytes that the first block's maps take for each pixel and channel of its width, in units of the number format.
+_LIVE_MAPS = 5
+
+
+class StyleAnalyzer:
+    """Measures styles, for which no decoder is needed; StyleTransfer is one with a decoder.
+
+    Args:
+        encoder: in evaluation mode.
+        space: its name.
+        device: where to compute.
+        dtype: of the convolutions; statistics are always in float32.
+        tile_memory: what tiles may use in bytes; a quarter of the free memory and at most 1.5 GB if not given.
+
+    Raises:
+        ValueError: tile_memory is not above 0.
+    """
+
+    # What the decoder takes besides the features.
+    skips = Skips()
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        space: str,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        tile_memory: float | None = None,
+    ) -> None:
+        if tile_memory is not None and not tile_memory > 0:
+            raise ValueError(f"tile_memory is {tile_memory}; expected a number of bytes above 0, or None.")
+        self.encoder = encoder.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
+        self.space = space
+        self.device = device
+        self.tile_memory = tile_memory
+        self._tiled = TiledEncoder(self.encoder, device)
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | os.PathLike[str] = "lite", *, device: str = "auto", dtype: str = "auto"
+    ) -> StyleAnalyzer:
+        """Load the weights of an encoder.
+
+        Args:
+            model: the name of an embedded model or of a preset, or a .safetensors file, which may hold the encoder
+                alone.
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...
+            dtype: ``auto`` (bfloat16 where the device is faster in it), ``float32``, ``bfloat16`` or ``float16``.
+
+        Raises:
+            WeightsError: the weights cannot be found or read.
+            DeviceError: there is no such device or dtype here.
+        """
+        target = resolve_device(device)
+        encoder, space = load_encoder(model)
+        return cls(encoder, space, target, resolve_dtype(dtype, target))
+
+    @torch.inference_mode()
+    def encode(
+        self,
+        image: Tensor,
+        tile: TileSize = "auto",
+        progress: Progress = ignore_progress,
+        *,
+        keep_shallow: bool = False,
+    ) -> Features:
+        """Encode pictures [B, 3, H, W] in 0..1, any H and W.
+
+        Args:
+            image: the pictures.
+            tile: side of the tiles in pixels, ``auto`` to fit the memory, or ``off``; the result is the same.
+            progress: called with the share that is done.
+            keep_shallow: keep what the decoder's skips need, if one tile has it all, so that decoding does not compute
+                it again. That is as much memory as encoding takes, for as long as the features live.
+
+        Raises:
+            ValueError: the tensor has another shape, or ``tile`` is no tile size.
+        """
+        tiles = self.tiles(checked_image(image), tile)
+        taps = self.skips.taps if keep_shallow else ()
+        features, shallow = self._tiled.features(image, tiles, progress, taps)
+        return Features(image, features, features, self.space, shallow=shallow)
+
+    @torch.inference_mode()
+    def compute_style_stats(
+        self,
+        images: Tensor | Image.Image | Picture,
+        mask: Tensor | None = None,
+        each: bool = False,
+        style_size: int | None = None,
+        style_scale: float = 1.0,
+        detail: Collection[Detail] = (),
+        tile: TileSize = "auto",
+        progress: Progress = ignore_progress,
+    ) -> StyleStats:
+        """Measure a style.
+
+        Args:
+            images: [B, 3, H, W] in 0..1, or one picture, of which what is transparent is not measured.
+            mask: where to measure, [H, W] or [B, H, W] in 0..1, any size.
+            each: keep the pictures of a batch apart; otherwise they are one style seen several times.
+            style_size: short side in pixels at which to measure; the pictures' own if not given.
+            style_scale: enlarge the pictures by this factor; strokes become larger by as much.
+            detail: what to measure at relu4_1 besides, for transforms that need it; see
+                :data:`adain_core.styles.transforms.DETAILS`.
+            tile: as for :meth:`encode`.
+            progress: called with the share that is done.
+
+        Raises:
+            ValueError: an argument is not one of these, or the mask is zero everywhere.
+        """
+        if isinstance(images, Image.Image):
+            images = from_pil(images)
+        images, alpha = (images.rgb, images.alpha) if isinstance(images, Picture) else (images, None)
+        images = checked_image(images)
+        if not (math.isfinite(style_scale) and style_scale > 0):
+            raise ValueError(f"style_scale is {style_scale}; expected a positive number.")
+        images = scale_short_side(images, style_size, "style_size")
+        images = resize(images, tuple(max(1, round(side * style_scale)) for side in images.shape[-2:]))
+        weight = None if mask is None else self._padded_mask(mask, images)
+        if alpha is not None and alpha.min() < 1:
+            seen = self._padded_mask(alpha[:, 0], images)
+            weight = seen if weight is None else weight * seen
+        if weight is not None and not weight.sum(dim=(1, 2, 3)).gt(0).all():
+            raise ValueError(
+                "The style mask is zero everywhere, or the picture is transparent there; there is nothing to measure."
+            )
+        tiles, first = self.tiles(images, tile), section(progress, 0, 0.5 if detail else 1)
+        (measured,) = self._tiled.measure(images, STYLE_TAPS, [weight], tiles, first)
+        styles = measured.result(self.space, images)
+        if detail:
+            parts = []
+            for part in self.chunks(images, tile):
+                again = section(progress, *(0.5 + 0.5 * end / len(images) for end in (part.start, part.stop)))
+                deepest = {DEEPEST_TAP: self.encode(images[part], tile, again).content}
+                own = weight if weight is None or len(weight) == 1 else weight[part]
+                parts.append(StyleStats.measure(deepest, self.space, own, detail=detail))
+            more = StyleStats.stack(parts)
+            styles = replace(styles, covariance=more.covariance, quantiles=more.quantiles)
+        return styles if each else merge([styles])
+
+    def tiles(self, images: Tensor, tile: TileSize) -> list[Tile]:
+        """How pictures [B, 3, H, W] are cut into tiles."""
+        skips = self.skips
+        maps = _LIVE_MAPS * (3 if skips.need_style_image else 2 if skips.taps else 1)
+        bytes_per_pixel = maps * self.encoder.widths[0] * self.encoder.dtype.itemsize
+        memory = default_memory(self.device) if self.tile_memory is None else self.tile_memory
+        return plan_tiles(images, tile, bytes_per_pixel, memory)
+
+    def chunks(self, images: Tensor, tile: TileSize = "auto") -> list[slice]:
+        """A batch of pictures [B, 3, H, W] in parts whose feature maps fit the memory: as many as one tile holds."""
+        return [t.pictures for t in self.tiles(images, tile) if t.rows.start == t.columns.start == 0]
+
+    def _padded_mask(self, mask: Tensor, images: Tensor) -> Tensor:
+        """A mask at the size of the pictures' padded grid, [1 or B, 1, 8 rows, 8 columns]."""
+        return pad_to_grid(resize_mask(checked_mask(mask, len(images)).to(self.device), images.shape[-2:]))

@@ -1,0 +1,112 @@
+"""What a decoder's skips need of the content, tile by tile: the encoder's shallow maps and their statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..images.masks import filled_mask
+from ..networks.skips import Skips
+from ..runtime.progress import Progress, ignore_progress
+from ..styles.stats import StyleStats
+from .blend import Blend
+from .features import Features
+from .tiling import SKIP_HALO, STRIDES, Tile, TiledEncoder, grid_of
+
+
+class ShallowMaps:
+    """The shallow maps of a content. Where the features do not keep them they are computed again for each tile: relu1_1
+    is as large as the picture, 64-fold.
+
+    Args:
+        encoder: of the features' space.
+        skips: of the decoder.
+        features: the content.
+        tiles: the content in tiles that fit the memory.
+    """
+
+    def __init__(self, encoder: TiledEncoder, skips: Skips, features: Features, tiles: Sequence[Tile]) -> None:
+        self.encoder = encoder
+        self.skips = skips
+        self.features = features
+        self.tiles = tiles
+
+    def measure(self, weights: Sequence[Tensor | None], progress: Progress = ignore_progress) -> list[StyleStats]:
+        """The content's statistics at the skips' taps under each of some masks [B or 1, 1, 8 rows, 8 columns]."""
+        features = self.features
+        if features.shallow:
+            return [StyleStats.measure(features.shallow, features.space, weight) for weight in weights]
+        measured = self.encoder.measure(features.image, self.skips.taps, weights, self.tiles, progress)
+        return [stats.result(features.space) for stats in measured]
+
+    def measured(self, blends: Sequence[Blend], progress: Progress = ignore_progress) -> list[Blend]:
+        """The blends with the content's statistics at the skips' taps, which a tile cannot measure by itself."""
+        blends = list(blends)
+        taps = set(self.skips.taps)
+        missing = [
+            i for i, blend in enumerate(blends) if blend.content is None or not taps <= blend.content.mean.keys()
+        ]
+        if not missing:
+            return blends
+        weights = [None if (mask := blends[i].mask) is None else filled_mask(mask) for i in missing]
+        for i, stats in zip(missing, self.measure(weights, progress), strict=True):
+            known = blends[i].content or stats
+            mean, std = stats.mean | known.mean, stats.std | known.std
+            blends[i] = replace(blends[i], content=replace(stats, mean=mean, std=std))
+        return blends
+
+    def joined(self, blends: Sequence[Blend], tile: Tile) -> dict[str, list[Tensor]]:
+        """What joins the decoder at each tap of a tile, after some blends with masks on the padded grid."""
+        taps, images = self.skips.taps, self.features.image
+        parts = [blend.part(tile.pictures) for blend in blends]
+        rows, columns = tile.at(1)[2:]
+        parts = [part if part.mask is None else replace(part, mask=part.mask[..., rows, columns]) for part in parts]
+        grid = grid_of(images.shape[-2:])
+        styles = [part.style.image for part in parts if self.skips.need_style_image and part.style.image is not None]
+        style_maps = [self.encoder.stretched_tile(image, tile, grid, taps, SKIP_HALO) for image in styles]
+        if self.features.shallow:
+            dtype = self.encoder.encoder.dtype
+            content = {tap: self.features.shallow[tap][tile.at(STRIDES[tap])].to(dtype) for tap in taps}
+        else:
+            content = self.encoder.tile(images, tile, taps, SKIP_HALO)
+        return {
+            tap: joined_maps(self.skips, tap, content[tap], parts, [maps[tap] for maps in style_maps]) for tap in taps
+        }
+
+
+def joined_maps(
+    skips: Skips, tap: str, content: Tensor, blends: Sequence[Blend], style_maps: Sequence[Tensor] = ()
+) -> list[Tensor]:
+    """The maps that join the decoder at a tap.
+
+    Args:
+        skips: of the decoder.
+        tap: one of ``skips.taps``.
+        content: the content's encoder map there, [B, C, H, W].
+        blends: the styles that the features received, in order.
+        style_maps: for each blend the style's encoder map, [B or 1, C, h, w]; needed where
+            ``skips.need_style_image``.
+
+    Returns:
+        One or two maps [B, C, H, W]. Where alpha or a mask is 0 the content stands in for the style.
+    """
+    maps = []
+    if skips.source != "style":
+        styled = content
+        for blend in blends if skips.adain else ():
+            # A style keeps means and deviations at the shallow taps; without any style there must be none here too.
+            transform = "instance-norm" if blend.transform == "instance-norm" else "adain"
+            styled = blend.apply(styled, content, tap, transform)
+        maps.append(styled)
+    if skips.source != "content":
+        styled = content
+        for blend, style_map in zip(blends, style_maps, strict=True):
+            style_map = F.interpolate(style_map, size=content.shape[-2:], mode="bilinear", align_corners=False)
+            weight = torch.as_tensor(blend.weight(content.shape[-2:]), dtype=content.dtype, device=content.device)
+            styled = torch.lerp(styled, style_map.expand_as(content), weight)
+        maps.append(styled)
+    return maps

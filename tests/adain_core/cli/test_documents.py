@@ -1,0 +1,40 @@
+"""The commands that documents show are commands that there are."""
+
+import re
+import shlex
+
+import pytest
+
+from adain_core.cli import make_parser
+from adain_core.models.weights import Weights
+from adain_core.networks.decoder import Decoder
+from tests.helpers import ROOT, TINY_WIDTHS
+from training import fit
+from training.publish import model_card
+
+ADAIN = re.compile(r"^(?:cd \S+ && )?(?:adain|\S*python -m adain_core) (.+)$", re.MULTILINE)
+FIT = re.compile(r"^python -m training\.fit (.+)$", re.MULTILINE)
+
+
+def shown(command: re.Pattern[str], text: str) -> list[list[str]]:
+    """The arguments of a command wherever it stands at the beginning of a line."""
+    found = [shlex.split(line, comments=True) for line in command.findall(text.replace("\\\n", " "))]
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/gatys.md", "docs/work-size.md"])
+def test_commands_in_the_documents(page):
+    for arguments in shown(ADAIN, (ROOT / page).read_text(encoding="utf-8")):
+        make_parser().parse_args(arguments)
+
+
+def test_the_command_in_a_model_card():
+    card = model_card({"mine.safetensors": Weights("s", decoder=Decoder(TINY_WIDTHS))}, "mit")
+    for arguments in shown(ADAIN, str(card)):
+        assert str(make_parser().parse_args(arguments).out) == "out.png"
+
+
+def test_the_training_in_the_readme():
+    for arguments in shown(FIT, (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert fit.parse_arguments(arguments).recipe == "concat-content"

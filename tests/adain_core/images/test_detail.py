@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from adain_core.images.detail import restore_detail, shrink
+from adain_core.images.pictures import read_picture, resize
+from adain_core.measure.losses import psnr
+from tests.helpers import random_picture, tiny_model
+
+
+def test_a_result_that_is_the_content_becomes_the_content(examples):
+    content = read_picture(examples / "photo_chelsea.jpg").rgb
+    work = shrink(content, 100)
+    enlarged = resize(work, content.shape[-2:])
+    assert psnr(restore_detail(work, work, content), content) > psnr(enlarged, content) + 4
+
+
+def test_a_negative_brings_back_its_detail_inverted(examples):
+    content = read_picture(examples / "photo_chelsea.jpg").rgb
+    work = shrink(content, 100)
+    enlarged = resize(1 - work, content.shape[-2:])
+    assert psnr(restore_detail(1 - work, work, content), 1 - content) > psnr(enlarged, 1 - content) + 4
+
+
+def test_nothing_happens_at_the_contents_size():
+    content, result = random_picture(30, 40), random_picture(30, 40, seed=1)
+    assert shrink(content, 30) is content and shrink(content, 500) is content and shrink(content, None) is content
+    assert restore_detail(result, content, content) is result
+
+
+@pytest.mark.parametrize("size", [(64, 90), (1, 50), (3, 3)])
+def test_the_result_has_the_contents_size(size):
+    model = tiny_model()
+    result = model(random_picture(*size), random_picture(32, 32), work_size=16)
+    assert result.shape[-2:] == size and result.isfinite().all()
+
+
+def test_a_flat_picture_stays_flat():
+    content = torch.full((1, 3, 64, 64), 0.3)
+    torch.testing.assert_close(
+        restore_detail(torch.full((1, 3, 16, 16), 0.7), shrink(content, 16), content), content + 0.4
+    )
+
+
+def test_a_working_size_is_positive():
+    with pytest.raises(ValueError, match="work_size is 0"):
+        tiny_model()(random_picture(16, 16), random_picture(16, 16), work_size=0)

@@ -1,0 +1,56 @@
+import pytest
+import torch
+
+from adain_core.networks.skips import SKIP_TAPS
+from tests.helpers import lively_model, random_picture
+
+
+def blended(model, picture, **options):
+    features = model.encode(picture, **options)
+    mask = torch.zeros(50, 60)
+    mask[:, 20:] = 1
+    features = model.blend(features, model.compute_style_stats(random_picture(40, 90, seed=1)), 0.8)
+    return model.blend(features, model.compute_style_stats(random_picture(61, 33, seed=2)), mask=mask)
+
+
+@pytest.mark.parametrize("skips", ["add-content", "concat-both", "concat-content-adain"])
+@pytest.mark.parametrize("tile", ["off", 64])
+def test_maps_that_were_kept_are_those_that_would_be_computed_again(skips, tile):
+    model, picture = lively_model(skips), random_picture(100, 140, batch=2)
+    kept, fresh = (blended(model, picture, tile="off", keep_shallow=keep) for keep in (True, False))
+    assert set(kept.shallow) == set(SKIP_TAPS) and not fresh.shallow
+    torch.testing.assert_close(model.decode(kept, tile), model.decode(fresh, "off"), rtol=0, atol=1e-4)
+    first, again = (model.compute_content_stats(features) for features in (kept, fresh))
+    for tap in again.mean:
+        torch.testing.assert_close(first.mean[tap], again.mean[tap], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(first.std[tap], again.std[tap], rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_is_kept_of_what_takes_several_tiles_or_joins_no_decoder():
+    picture = random_picture(100, 140)
+    assert not lively_model("concat-content").encode(picture, 64, keep_shallow=True).shallow
+    assert not lively_model("plain").encode(picture, "off", keep_shallow=True).shallow
+
+
+def test_keeping_saves_the_second_encoding(monkeypatch):
+    model, calls = lively_model("concat-content-adain"), []
+    forward = model.encoder.forward
+    monkeypatch.setattr(model.encoder, "forward", lambda *args: calls.append(args) or forward(*args))
+    model(random_picture(64, 64), random_picture(64, 64, seed=1))
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_parts_of_a_tile_that_did_not_fit_have_the_statistics_of_the_whole(keep, monkeypatch):
+    model, picture = lively_model("concat-content-adain"), random_picture(160, 240)
+    features = blended(model, picture, keep_shallow=keep)
+    expected = model.decode(features)
+    forward = model.decoder.forward
+
+    def hungry(cells, maps):
+        if cells.shape[-1] >= 30:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return forward(cells, maps)
+
+    monkeypatch.setattr(model.decoder, "forward", hungry)
+    torch.testing.assert_close(model.decode(features), expected, rtol=0, atol=1e-4)

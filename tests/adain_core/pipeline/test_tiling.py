@@ -1,0 +1,149 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adain_core.pipeline import tiling
+from adain_core.pipeline.tiling import Tile, for_each_tile, grid_of, plan_tiles
+from adain_core.runtime.memory import is_out_of_memory
+from adain_core.styles.stats import RunningStats, moments_of
+from tests.helpers import lively_model, random_picture, tiny_model
+
+DECODERS = ["plain", "add-content", "add-style", "concat-content", "concat-both", "concat-both-adain"]
+
+
+@pytest.mark.parametrize("skips", DECODERS)
+def test_tiles_give_the_picture_of_the_whole(skips):
+    model = lively_model(skips)
+    mask = torch.zeros(50, 60)
+    mask[:, 20:] = 1
+
+    @settings(max_examples=5, deadline=None, derandomize=True)
+    @given(st.integers(1, 150), st.integers(1, 150), st.integers(40, 130))
+    def check(height, width, tile):
+        content = random_picture(height, width, seed=height, batch=2)
+        options = {"alpha": 0.8, "mask": mask, "regions": [(1 - mask, random_picture(61, 133, seed=2))]}
+        whole, tiled = (model(content, random_picture(90, 40, seed=1), tile=t, **options) for t in ("off", tile))
+        torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
+
+    check()
+
+
+def test_the_picture_would_show_a_halo_that_is_too_small(monkeypatch):
+    model, content = lively_model("plain"), random_picture(150, 150)
+    style = model.compute_style_stats(random_picture(64, 64, seed=1))
+    whole = model(content, style, tile="off")
+    monkeypatch.setattr("adain_core.pipeline.transfer.DECODER_HALO", 3)
+    assert (model(content, style, tile=64) - whole).abs().max() > 1e-3
+
+
+def test_statistics_of_tiles_are_those_of_the_whole():
+    model, picture, mask = lively_model("plain"), random_picture(100, 140), torch.rand(30, 20)
+    whole, tiled = (model.compute_style_stats(picture, mask, tile=tile) for tile in ("off", 32))
+    for tap in whole.mean:
+        torch.testing.assert_close(tiled.mean[tap], whole.mean[tap], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(tiled.std[tap], whole.std[tap], rtol=1e-5, atol=1e-5)
+
+
+def test_merging_is_stable_far_from_zero():
+    x = 1000 + torch.randn(1, 2, 64, 64, dtype=torch.float64)
+    running = RunningStats(1)
+    for part in x.float().split(4, dim=2):
+        running.add(slice(0, 1), moments_of({"relu1_1": part}))
+    expected = (x.var(dim=(2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(running.result("s").std["relu1_1"].double(), expected, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("tile", ["auto", "off", 8, 100])
+def test_tiles_cover_every_cell_once(tile):
+    images = torch.zeros(3, 3, 190, 77)
+    seen = torch.zeros(3, 1, *grid_of((190, 77)))
+    for part in plan_tiles(images, tile, bytes_per_pixel=10, memory=50_000):
+        seen[part.at(8)] += 1
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("tile", [0, -8, "large", 1.5])
+def test_other_tile_sizes_are_refused(tile):
+    with pytest.raises(ValueError, match="tile is"):
+        tiny_model()(random_picture(16, 16), random_picture(16, 16), tile=tile)
+
+
+def test_without_memory_the_tiles_become_smaller(caplog):
+    sizes = []
+
+    def work(tile: Tile) -> None:
+        if tile.cells > 100:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory")
+        sizes.append(tile.cells)
+
+    for_each_tile([Tile(slice(0, 2), slice(0, 20), slice(0, 20))], work)
+    assert sum(sizes) == 800 and max(sizes) <= 100
+    assert "Memory is short" in caplog.text
+
+
+def test_statistics_of_a_tile_that_did_not_fit_are_counted_once(monkeypatch):
+    model, picture = lively_model("concat-content-adain"), random_picture(80, 96)
+    weights = [None, (random_picture(80, 96, seed=1)[:, :1] > 0.5).float()]
+    tiles = [Tile(slice(0, 1), slice(0, 10), slice(0, 12))]
+    expected = model._tiled.measure(picture, ("relu1_1",), weights, tiles)
+    calls = []
+
+    def hungry(maps, weight=None):
+        calls.append(weight)
+        if len(calls) == 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return moments_of(maps, weight)
+
+    monkeypatch.setattr(tiling, "moments_of", hungry)
+    measured = model._tiled.measure(picture, ("relu1_1",), weights, tiles)
+    assert len(calls) > 4
+    for one, again in zip(measured, expected, strict=True):
+        torch.testing.assert_close(one.result("s").mean["relu1_1"], again.result("s").mean["relu1_1"])
+        torch.testing.assert_close(one.result("s").std["relu1_1"], again.result("s").std["relu1_1"])
+
+
+def test_other_errors_and_hopeless_ones_pass_through():
+    def broken(tile: Tile) -> None:
+        raise RuntimeError("sizes do not match")
+
+    def hungry(tile: Tile) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    for work, message in ((broken, "sizes"), (hungry, "memory")):
+        with pytest.raises(RuntimeError, match=message):
+            for_each_tile([Tile(slice(0, 1), slice(0, 64), slice(0, 64))], work)
+    assert not is_out_of_memory(RuntimeError("sizes do not match"))
+
+
+def test_work_can_be_interrupted_between_tiles():
+    model, reports = tiny_model(), []
+
+    def stop(share: float) -> None:
+        reports.append(share)
+        if len(reports) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.encode(random_picture(64, 64), tile=16, progress=stop)
+    assert reports == [0, 1 / 16, 2 / 16]
+
+
+def test_low_memory_is_close_and_says_so(caplog):
+    model, content = lively_model("concat-content-adain"), random_picture(700, 620)
+    style, mask = model.compute_style_stats(random_picture(96, 96, seed=1)), torch.rand(9, 9)
+    exact, close = (model(content, style, mask=mask, tile=200, low_memory=low) for low in (False, True))
+    assert "approximate" in caplog.text
+    assert 0 < (close - exact).abs().mean() < 0.2 * exact.std()
+
+
+def test_low_memory_shows_no_seams():
+    model, content = lively_model("plain"), random_picture(600, 560)
+    whole, tiled = (model(content, random_picture(96, 96, seed=1), tile=tile, low_memory=True) for tile in ("off", 150))
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("skips", "transform"), [("add-style", "adain"), ("plain", "wct")])
+def test_low_memory_refuses_what_needs_the_whole(skips, transform):
+    with pytest.raises(ValueError, match="low_memory"):
+        tiny_model(skips)(random_picture(16, 16), random_picture(16, 16), transform=transform, low_memory=True)

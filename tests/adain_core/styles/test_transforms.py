@@ -1,0 +1,213 @@
+import pytest
+import torch
+from torch import Tensor
+
+from adain_core.networks.normalization import adaptive_instance_norm, mean_std
+from adain_core.pipeline.blend import Blend
+from adain_core.styles.distribution import covariance, quantiles
+from adain_core.styles.gaussian import barycenter, transport_map
+from adain_core.styles.stats import StyleStats, merge, mix, mix_by_transport
+from adain_core.styles.transforms import DETAILS, TRANSFORMS
+
+TAP = "relu4_1"
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+EVERYTHING = ("covariance", "quantiles")
+
+
+def correlated(*shape: int, seed: int = 0) -> Tensor:
+    """Feature maps whose channels depend on each other."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(*shape, generator=generator)
+    mixing = torch.eye(shape[1]) + 0.3 * torch.randn(shape[1], shape[1], generator=generator)
+    return torch.einsum("dc,bchw->bdhw", mixing, x) + torch.randn(1, shape[1], 1, 1, generator=generator)
+
+
+def measured(features: Tensor, weight: Tensor | None = None) -> StyleStats:
+    return StyleStats.measure({TAP: features}, "s", weight, detail=EVERYTHING)
+
+
+@pytest.fixture
+def content() -> Tensor:
+    return correlated(2, 6, 12, 10)
+
+
+@pytest.fixture
+def style() -> Tensor:
+    return correlated(1, 6, 9, 11, seed=1) * 2
+
+
+def apply(name: str, content: Tensor, style: Tensor, mask: Tensor | None = None) -> Tensor:
+    return Blend(measured(style), mask=mask, transform=name).apply(content, content, TAP)
+
+
+def test_adain_is_that_of_the_formula(content, style):
+    torch.testing.assert_close(
+        apply("adain", content, style), adaptive_instance_norm(content, *mean_std(style)), **CLOSE
+    )
+
+
+def test_instance_norm_leaves_no_style(content, style):
+    mean, std = mean_std(apply("instance-norm", content, style))
+    torch.testing.assert_close(mean, torch.zeros_like(mean), **CLOSE)
+    torch.testing.assert_close(std, torch.ones_like(std), **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["wct", "gaussian-ot"])
+def test_gaussian_maps_give_the_mean_and_covariance_of_the_style(name, content, style):
+    result = apply(name, content, style)
+    torch.testing.assert_close(mean_std(result)[0], mean_std(style)[0].expand(2, -1, -1, -1), **CLOSE)
+    torch.testing.assert_close(covariance(result), covariance(style).expand(2, -1, -1), **CLOSE)
+
+
+def test_adain_does_not_give_the_covariance(content, style):
+    assert (covariance(apply("adain", content, style)) - covariance(style)).abs().max() > 0.1
+
+
+def test_the_transport_map_is_the_gradient_of_a_convex_function_and_moves_less_than_wct(content, style):
+    matrix = transport_map(covariance(content), covariance(style))
+    torch.testing.assert_close(matrix, matrix.mT, **CLOSE)
+    assert torch.linalg.eigvalsh(matrix).min() > 0
+    moved = {name: (apply(name, content, style) - content).square().mean() for name in ("gaussian-ot", "wct")}
+    assert moved["gaussian-ot"] < moved["wct"]
+
+
+def test_alpha_walks_along_the_geodesic(content, style):
+    matrix = transport_map(covariance(content), covariance(style))
+    for t in (0.25, 0.5):
+        blended = Blend(measured(style), t, transform="gaussian-ot").apply(content, content, TAP)
+        step = (1 - t) * torch.eye(6) + t * matrix
+        torch.testing.assert_close(covariance(blended), step @ covariance(content) @ step, **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["efdm", "histogram"])
+def test_sorted_values_become_those_of_a_style_of_the_same_size(name, content):
+    style = correlated(1, 6, 12, 10, seed=2)
+    torch.testing.assert_close(quantiles(apply(name, content, style)), quantiles(style).expand(2, -1, -1), **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["efdm", "histogram"])
+def test_a_style_of_another_size_is_interpolated(name, content):
+    """The values of a channel that rises evenly have an evenly rising quantile function at any size."""
+    style = torch.linspace(-1, 1, 240).view(1, 1, 12, 20).expand(1, 6, -1, -1)
+    result = quantiles(apply(name, content, style))
+    expected = torch.linspace(-1, 1, 240).view(120, 2).mean(dim=1).expand(2, 6, -1)
+    torch.testing.assert_close(result, expected, **CLOSE)
+
+
+def test_only_efdm_tells_equal_values_apart(style):
+    flat = torch.relu(correlated(1, 6, 12, 10, seed=3))
+    zeros = flat[0, 0] == 0
+    assert zeros.sum() > 10
+    assert apply("histogram", flat, style)[0, 0][zeros].unique().numel() == 1
+    assert apply("efdm", flat, style)[0, 0][zeros].unique().numel() > 10
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_alpha_0_is_the_content(name, content, style):
+    blend = Blend(measured(style), 0.0, transform=name)
+    torch.testing.assert_close(blend.apply(content, content, TAP), content, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_mask_of_whole_columns_is_a_crop(name, content, style):
+    mask = torch.zeros(1, 1, 12, 10)
+    mask[..., 4:] = 1
+    result = apply(name, content, style, mask)
+    torch.testing.assert_close(result[..., :4], content[..., :4], rtol=0, atol=0)
+    # A histogram is kept at as many places as there are cells, of which the mask leaves fewer: half a place of error.
+    error = quantiles(style).diff().max().item() if name == "histogram" else 1e-3
+    torch.testing.assert_close(result[..., 4:], apply(name, content[..., 4:], style), rtol=1e-3, atol=error)
+
+
+@pytest.mark.parametrize("name", ["adain", "instance-norm", "wct", "gaussian-ot", "histogram"])
+def test_tiles_with_the_statistics_of_the_whole_are_parts_of_the_whole(name, content, style):
+    whole = apply(name, content, style)
+    tile = content[:, :, 3:9, :5]
+    blend = Blend(measured(style), transform=name, content=measured(content))
+    torch.testing.assert_close(blend.apply(tile, tile, TAP), whole[:, :, 3:9, :5], **CLOSE)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("shape", [(1, 6, 2, 2), (1, 6, 5, 5)])
+def test_flat_and_tiny_maps_stay_finite(name, shape, style):
+    assert apply(name, torch.full(shape, 0.7), style).isfinite().all()
+    assert apply(name, correlated(*shape), torch.full((1, 6, 3, 3), 0.2)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_each_content_can_have_a_style_of_its_own(name, content):
+    styles = correlated(2, 6, 8, 8, seed=4)
+    together = Blend(measured(styles), transform=name).apply(content, content, TAP)
+    for i in range(2):
+        torch.testing.assert_close(together[i : i + 1], apply(name, content[i : i + 1], styles[i : i + 1]), **CLOSE)
+
+
+@pytest.mark.parametrize("name", DETAILS)
+def test_a_style_without_what_a_transform_needs_is_refused(name, content, style):
+    blend = Blend(StyleStats.measure({TAP: style}, "s"), transform=name)
+    with pytest.raises(ValueError, match=f"'{name}' needs the style's {DETAILS[name][0]}"):
+        blend.apply(content, content, TAP)
+
+
+def test_merged_details_are_those_of_all_pixels_together():
+    features = correlated(3, 5, 6, 6)
+    merged = merge([measured(features)])
+    together = measured(features.transpose(0, 1).reshape(1, 5, 1, -1))
+    torch.testing.assert_close(merged.covariance[TAP], together.covariance[TAP], **CLOSE)
+    middle = together.quantiles[TAP].view(1, 5, 36, 3)[..., 1]
+    torch.testing.assert_close(merged.quantiles[TAP], middle, **CLOSE)
+
+
+def test_statistics_under_a_soft_mask_count_cells_by_their_weight():
+    features = correlated(1, 4, 2, 3)
+    weight = torch.tensor([1.0, 0, 2, 3, 0, 2]).view(1, 1, 2, 3) / 3
+    repeated = features.flatten(2).repeat_interleave(torch.tensor([1, 0, 2, 3, 0, 2]), dim=2)[..., None]
+    stats, expected = measured(features, weight), measured(repeated)
+    torch.testing.assert_close(stats.covariance[TAP], expected.covariance[TAP], **CLOSE)
+    assert stats.quantiles[TAP].min() == repeated.min()
+    assert stats.quantiles[TAP].max() == repeated.max()
+
+
+def test_styles_of_different_sizes_stack_and_mix():
+    small, large = measured(correlated(1, 4, 3, 3)), measured(correlated(1, 4, 5, 5, seed=1))
+    assert StyleStats.stack([small, large]).quantiles[TAP].shape == (2, 4, 25)
+    half = mix([small, large])
+    torch.testing.assert_close(half.covariance[TAP], (small.covariance[TAP] + large.covariance[TAP]) / 2)
+    torch.testing.assert_close(half.quantiles[TAP].mean(dim=2)[..., None, None], half.mean[TAP], rtol=0.05, atol=0.05)
+
+
+def test_the_barycenter_of_two_is_the_middle_of_the_geodesic():
+    a, b = (covariance(correlated(1, 5, 8, 8, seed=seed)) for seed in (0, 1))
+    step = (torch.eye(5) + transport_map(a, b)) / 2
+    torch.testing.assert_close(barycenter([a, b], [0.5, 0.5]), step @ a @ step, **CLOSE)
+
+
+def test_the_barycenter_of_independent_channels_is_the_linear_mix():
+    a, b = torch.diag_embed(torch.rand(2, 1, 5) + 0.1)
+    roots = [x.diagonal(dim1=1, dim2=2).sqrt() for x in (a, b)]
+    expected = torch.diag_embed((0.3 * roots[0] + 0.7 * roots[1]).square())
+    torch.testing.assert_close(barycenter([a, b], [0.3, 0.7]), expected, **CLOSE)
+
+
+def test_the_barycenter_can_be_stopped_before_each_root():
+    matrices = [covariance(correlated(1, 5, 8, 8, seed=seed)) for seed in (0, 1, 2)]
+    shares: list[float] = []
+    barycenter(matrices, [0.2, 0.3, 0.5], shares.append)
+    assert len(shares) > 6 and shares == sorted(shares) and shares[-1] == 1
+
+    def stop(share: float) -> None:
+        if share > 0.005:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        barycenter(matrices, [0.2, 0.3, 0.5], stop)
+
+
+def test_a_mix_by_transport_is_a_style_that_transforms_can_use(content):
+    styles = [measured(correlated(1, 6, 8, 8, seed=seed)) for seed in (1, 2, 3)]
+    mixed = mix_by_transport(styles, [1, 1, 2])
+    result = Blend(mixed, transform="gaussian-ot").apply(content, content, TAP)
+    torch.testing.assert_close(covariance(result), mixed.covariance[TAP].expand(2, -1, -1), **CLOSE)
+    torch.testing.assert_close(mean_std(result)[1], mixed.std[TAP].expand(2, -1, -1, -1), **CLOSE)
+    linear = mix(styles, [1, 1, 2]).covariance[TAP]
+    assert mixed.covariance[TAP][0].trace() < linear[0].trace()
