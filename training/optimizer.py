@@ -23,6 +23,6 @@ def make_optimizer(recipe: Recipe, parameters: Sequence[nn.Parameter]) -> torch.
         from pytorch_optimizer import SOAP
     except ImportError as error:
         raise TrainingError(
-            "optimizer = soap needs the package pytorch-optimizer: pip install 'comfyui-adain[training]'."
+            "optimizer = soap needs the package pytorch-optimizer: pip install 'adain-style-transfer[training]'."
         ) from error
     return SOAP(parameters, lr=recipe.lr, betas=(0.9, 0.95), weight_decay=0.0)

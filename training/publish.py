@@ -45,7 +45,7 @@ def model_card(models: Mapping[str, Weights], license_id: str | None) -> ModelCa
     """README.md: how to use the files, and what they say of themselves."""
     data = ModelCardData(
         license=license_id,
-        library_name="comfyui-adain",
+        library_name="adain-style-transfer",
         pipeline_tag="image-to-image",
         tags=["style-transfer", "adain"],
     )
