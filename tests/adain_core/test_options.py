@@ -8,7 +8,8 @@ import numpy
 import pytest
 
 from adain_core import options
-from adain_core.options import FilmOptions, Optimization, Option, Options, StyleOptions, Table, options_of
+from adain_core.options import FilmOptions, Optimization, Options, StyleOptions
+from adain_core.runtime.tables import Option, Table, options_of
 
 TABLES = [t for _, t in inspect.getmembers(options, is_dataclass) if issubclass(t, Table)]
 
