@@ -13,6 +13,7 @@ from .batches import one_by_one
 from .images import from_image, to_image
 from .inputs import check_choices
 from .progress import progress_bar
+from .schema import node_schema
 
 
 def preserve_color(content: Tensor, stylized: Tensor, method: str, progress: Progress) -> Tensor:
@@ -45,10 +46,10 @@ class AdaINPreserveColor(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AdaINPreserveColor",
-            display_name="Preserve Color",
-            category="AdaIN",
+        return node_schema(
+            "AdaINPreserveColor",
+            "AdaIN Preserve Color",
+            aliases=["keep colors", "color transfer", "match colors", "original colors", "preserve colour"],
             description="Gives a stylized picture its content's colors back. With a style picture in its place, it"
             " gives the style the content's colors before the transfer (covariance or histogram).",
             inputs=[

@@ -14,6 +14,7 @@ from ..adain_core.runtime.progress import Progress, ignore_progress, section
 from .images import from_image, to_image
 from .inputs import connected
 from .progress import progress_bar
+from .schema import node_schema
 from .steps import MOST_STYLES, blend, compute_style_stats, decode, encode
 from .types import AdaINModel, Model
 
@@ -48,10 +49,10 @@ class AdaINStyleGrid(io.ComfyNode):
             io.Image.Input(f"style_{i}", optional=i > 1, tooltip="A style for a row of its own.")
             for i in range(1, MOST_STYLES + 1)
         ]
-        return io.Schema(
-            node_id="AdaINStyleGrid",
-            display_name="Style Grid",
-            category="AdaIN",
+        return node_schema(
+            "AdaINStyleGrid",
+            "AdaIN Style Grid",
+            aliases=["contact sheet", "compare styles", "comparison", "xy plot", "overview"],
             description="A contact sheet with labels: every style, with every model, at several strengths.",
             inputs=[
                 models[0],
@@ -111,10 +112,10 @@ class AdaINMeasure(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AdaINMeasure",
-            display_name="Measure Stylization",
-            category="AdaIN",
+        return node_schema(
+            "AdaINMeasure",
+            "AdaIN Measure Stylization",
+            aliases=["ssim", "content loss", "style loss", "quality", "metrics"],
             description="How far a result is from its content and its style, in the features of a model's encoder."
             " Lower losses are better; only numbers from the same model compare.",
             inputs=[

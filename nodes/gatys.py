@@ -17,6 +17,7 @@ from ..adain_core.networks.encoder import Encoder
 from .images import from_image, from_image_at, to_image
 from .inputs import check_choices
 from .loss_chart import loss_chart
+from .schema import node_schema
 from .types import AdaINModel, Model
 
 _INITS = ["content", "noise"]
@@ -132,10 +133,10 @@ class AdaINGatys(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AdaINGatys",
-            display_name="Gatys Style Transfer",
-            category="AdaIN",
+        return node_schema(
+            "AdaINGatys",
+            "AdaIN Gatys Style Transfer",
+            aliases=["gatys", "neural style transfer", "optimization", "gram matrix", "slow style transfer"],
             description="The slow original: optimizes the picture itself until it has the content of one and the style"
             " of another. With a live preview, and a chart of the loss.",
             inputs=[
@@ -228,10 +229,10 @@ class AdaINTextureSynthesis(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         sides = {"default": 256, "min": 32, "max": 4096, "step": 8}
-        return io.Schema(
-            node_id="AdaINTextureSynthesis",
-            display_name="Texture Synthesis",
-            category="AdaIN",
+        return node_schema(
+            "AdaINTextureSynthesis",
+            "AdaIN Texture Synthesis",
+            aliases=["texture", "gram matrix", "pattern", "generate texture", "material"],
             description="Makes a new texture of any size from a picture: noise, optimized until its features have the"
             " picture's correlations.",
             inputs=[

@@ -14,6 +14,7 @@ from ..adain_core.styles.files import read_style
 from ..adain_core.styles.stats import StyleStats
 from .images import to_image
 from .models import file_digest, register_folder
+from .schema import node_schema
 from .types import AdaINStyle
 
 FOLDER = "adain_styles"
@@ -47,10 +48,10 @@ class AdaINSaveStyle(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AdaINSaveStyle",
-            display_name="Save Style",
-            category="AdaIN",
+        return node_schema(
+            "AdaINSaveStyle",
+            "AdaIN Save Style",
+            aliases=["export style", "style file", "style library"],
             description="Saves a style to models/adain_styles as a file of a few kilobytes, with a thumbnail. Load"
             " Style lists it after a press of R. Nothing is ever overwritten.",
             is_output_node=True,
@@ -86,10 +87,10 @@ class AdaINLoadStyle(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AdaINLoadStyle",
-            display_name="Load Style",
-            category="AdaIN",
+        return node_schema(
+            "AdaINLoadStyle",
+            "AdaIN Load Style",
+            aliases=["style library", "style file", "style preset", "ready-made style"],
             description="Loads a style that was saved with Save Style. It fits the model that it was measured with.",
             inputs=[
                 io.Combo.Input(

@@ -18,6 +18,7 @@ from ..adain_core.runtime.device import DTYPES, resolve_dtype
 from ..adain_core.runtime.progress import Progress
 from .inputs import check_choices
 from .progress import interrupt_between_layers, progress_bar
+from .schema import node_schema
 from .types import AdaINModel, Model, Networks
 
 FOLDER = "adain"
@@ -127,10 +128,10 @@ class AdaINModelLoader(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         names = model_names()
-        return io.Schema(
-            node_id="AdaINModelLoader",
-            display_name="Load AdaIN Model",
-            category="AdaIN",
+        return node_schema(
+            "AdaINModelLoader",
+            "Load AdaIN Model",
+            aliases=["style transfer model", "adain loader", "vgg19", "decoder", "neural style model"],
             description="Loads an encoder and a decoder for style transfer: an embedded model, a .safetensors file in"
             " models/adain, or one from the Hugging Face Hub.",
             inputs=[

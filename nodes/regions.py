@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..adain_core.styles.stats import StyleStats
 from .images import from_mask
+from .schema import node_schema
 from .types import AdaINRegions, AdaINStyle, Model, Region, check_space
 
 
@@ -41,10 +42,10 @@ class AdaINRegion(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AdaINRegion",
-            display_name="AdaIN Region",
-            category="AdaIN",
+        return node_schema(
+            "AdaINRegion",
+            "AdaIN Region",
+            aliases=["masked style", "style mask", "regional style", "several styles"],
             description="Puts another style where a mask is white, for AdaIN Stylize and AdaIN Stylize Video. Several"
             " in a row make several regions.",
             inputs=[

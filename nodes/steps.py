@@ -28,6 +28,7 @@ from .inputs import (
     transform_input,
 )
 from .progress import progress_bar
+from .schema import node_schema
 from .types import AdaINFeatures, AdaINModel, AdaINStyle, Content, Model
 
 MOST_STYLES = 8
@@ -149,10 +150,10 @@ class AdaINEncode(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AdaINEncode",
-            display_name="AdaIN Encode",
-            category="AdaIN",
+        return node_schema(
+            "AdaINEncode",
+            "AdaIN Encode",
+            aliases=["style transfer encoder", "content features", "vgg encode"],
             description="Turns pictures into the features that AdaIN Blend works on. Any size; transparency is kept.",
             inputs=[
                 AdaINModel.Input("model", tooltip="From Load AdaIN Model."),
@@ -171,10 +172,10 @@ class AdaINComputeStyleStats(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AdaINComputeStyleStats",
-            display_name="Compute Style Stats",
-            category="AdaIN",
+        return node_schema(
+            "AdaINComputeStyleStats",
+            "AdaIN Compute Style Stats",
+            aliases=["measure style", "style from image", "style embedding", "style statistics"],
             description="Measures a style: the means and standard deviations of its features. The picture keeps its own"
             " size and shape.",
             inputs=[
@@ -243,10 +244,10 @@ class AdaINMixStyles(io.ComfyNode):
                     tooltip=f"Share of style_{i}, relative to the other weights.",
                 ),
             ]
-        return io.Schema(
-            node_id="AdaINMixStyles",
-            display_name="Mix Styles",
-            category="AdaIN",
+        return node_schema(
+            "AdaINMixStyles",
+            "AdaIN Mix Styles",
+            aliases=["blend styles", "combine styles", "interpolate styles", "style mixing", "average styles"],
             description="Blends two to eight styles into one, by weights relative to one another.",
             inputs=[
                 *inputs[:4],
@@ -290,10 +291,10 @@ class AdaINBlend(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AdaINBlend",
-            display_name="AdaIN Blend",
-            category="AdaIN",
+        return node_schema(
+            "AdaINBlend",
+            "AdaIN Blend",
+            aliases=["apply style", "style strength", "adaptive instance normalization", "whitening coloring", "wct"],
             description="Gives the content the statistics of a style. Several blends with masks in a row put different"
             " styles in different places.",
             inputs=[
@@ -327,10 +328,10 @@ class AdaINDecode(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AdaINDecode",
-            display_name="AdaIN Decode",
-            category="AdaIN",
+        return node_schema(
+            "AdaINDecode",
+            "AdaIN Decode",
+            aliases=["style transfer decoder", "features to image"],
             description="Turns features back into a picture of the content's size.",
             inputs=[
                 AdaINModel.Input("model", tooltip="The model that encoded the features, or one with another decoder."),

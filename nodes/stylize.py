@@ -38,6 +38,7 @@ from .inputs import (
 )
 from .progress import progress_bar
 from .regions import masked_styles, regions_input
+from .schema import node_schema
 from .steps import check_counts, compute_style_stats
 from .types import AdaINModel, Model, Region
 
@@ -47,10 +48,20 @@ class AdaINStylize(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AdaINStylize",
-            display_name="AdaIN Stylize",
-            category="AdaIN",
+        return node_schema(
+            "AdaINStylize",
+            "AdaIN Stylize (Style Transfer)",
+            aliases=[
+                "style transfer",
+                "neural style",
+                "artistic",
+                "art",
+                "painting",
+                "stylize",
+                "stylise",
+                "van gogh",
+                "filter",
+            ],
             description="A picture in the style of another, in one step.",
             inputs=[
                 AdaINModel.Input("model", tooltip="From Load AdaIN Model."),

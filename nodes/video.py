@@ -17,6 +17,7 @@ from .images import from_image, from_mask, to_image
 from .inputs import OFF, alpha_input, check_choices, size_input, tile_input, tile_size, transform_input, work_size_input
 from .progress import progress_bar
 from .regions import masked_styles, regions_input
+from .schema import node_schema
 from .types import AdaINModel, AdaINStyle, Model, Region, check_space
 
 _TOGETHER = 4
@@ -27,10 +28,10 @@ class AdaINStylizeVideo(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="AdaINStylizeVideo",
-            display_name="AdaIN Stylize Video",
-            category="AdaIN",
+        return node_schema(
+            "AdaINStylizeVideo",
+            "AdaIN Stylize Video (Style Transfer)",
+            aliases=["video style transfer", "stylize video", "flicker", "temporal smoothing", "film"],
             description="Stylizes a batch of frames. The statistics of the frames are smoothed over time, so that the"
             " result does not flicker, and start anew at cuts.",
             inputs=[

@@ -74,6 +74,17 @@ def test_the_nodes_are_those_of_the_fake(object_info):
                 assert real[key] == fake[key], (name, key)
 
 
+def test_its_api_is_the_recorded_one():
+    recorder, folder = ROOT / "tests" / "comfyui" / "record_api.py", Path(os.environ["COMFYUI_PATH"])
+    command = [os.environ.get("COMFYUI_PYTHON", sys.executable), str(recorder), str(folder)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
+    ((version, facts),) = json.loads(answer.stdout.splitlines()[-1]).items()
+    recorded = json.loads((FAKE / "api.json").read_text())
+    if version not in recorded:
+        pytest.skip(f"there is no record of ComfyUI {version}")
+    assert facts == recorded[version]
+
+
 def test_templates_help_and_locales_are_served(server, object_info):
     templates = server.get("/workflow_templates")[NAME]
     assert sorted(templates) == [path.stem for path in WORKFLOWS]

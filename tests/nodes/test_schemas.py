@@ -1,5 +1,6 @@
 """What users see of the nodes before they run them: names, tooltips, help and translations."""
 
+import dataclasses
 import inspect
 import json
 import re
@@ -47,8 +48,32 @@ def test_all_nodes_are_there_under_names_of_their_own(comfy):
     assert len({schema.display_name for schema in own}) == len(IDS)
 
 
+def test_every_node_has_the_pack_in_its_name_and_stands_in_its_category(schema):
+    assert "AdaIN" in schema.display_name and schema.category == "AdaIN"
+
+
+def test_each_version_of_comfyui_gets_the_fields_that_it_knows(comfy):
+    """Both versions' facts; one that a version lacks is a TypeError there, and no node of the pack would load."""
+    from comfy_api import latest
+
+    said = {}
+    try:
+        for version, facts in latest.FACTS.items():
+            latest.use(version)
+            assert {field.name for field in dataclasses.fields(latest.io.Schema)} == set(facts["schema"])
+            said[version] = [comfy.nodes[id].define_schema() for id in IDS]
+    finally:
+        latest.use(latest.OLDEST)
+    assert not any(hasattr(schema, "search_aliases") for schema in said[latest.OLDEST])
+    for schema in said[latest.NEWEST]:
+        assert len(schema.search_aliases) == len(set(schema.search_aliases)) > 0
+        assert all(alias == alias.lower() for alias in schema.search_aliases)
+    with pytest.raises(TypeError, match="search_aliases"):
+        latest.io.Schema("AdaINStylize", search_aliases=["style transfer"])
+
+
 def test_every_node_and_socket_is_described(schema):
-    assert schema.category == "AdaIN" and schema.description.endswith(".")
+    assert schema.description.endswith(".")
     for i in schema.inputs:
         assert i.options["tooltip"].endswith("."), i.id
     for output in schema.outputs:

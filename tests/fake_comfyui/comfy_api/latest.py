@@ -1,22 +1,27 @@
-"""The part of ``comfy_api.latest`` that the nodes use, as strict as version 0.3.64."""
+"""The part of ``comfy_api.latest`` that the nodes use, as strict as one of the versions in ``api.json``."""
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, fields, make_dataclass
 from enum import StrEnum
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
+
+FACTS = json.loads((Path(__file__).parents[1] / "api.json").read_text())
+"""By version: the fields of ``io.Schema`` and the arguments of inputs, from ``tests/comfyui/record_api.py``."""
 
 
 class _Input:
     """Takes the options that its type has in ComfyUI, under the names that the server sends to the browser."""
 
     io_type: ClassVar[str]
-    accepted: ClassVar[frozenset[str]] = frozenset()
+    accepted: ClassVar[frozenset[str]]
 
     def __init__(self, id: str, *, optional: bool = False, **options: Any) -> None:
-        unknown = options.keys() - self.accepted - {"display_name", "tooltip", "lazy"}
+        unknown = options.keys() - self.accepted
         if unknown:
             raise TypeError(f"{self.io_type}.Input has no argument {', '.join(sorted(unknown))}")
         self.id, self.optional = id, optional
@@ -33,14 +38,10 @@ class _Output:
     tooltip: str | None = None
 
 
-_WIDGET = {"default", "socketless", "force_input"}
-_NUMBER = {*_WIDGET, "min", "max", "step", "control_after_generate", "display_mode"}
-
-
-def _type(name: str, accepted: set[str] | None = None) -> Any:
-    members = {"io_type": name, "accepted": frozenset(accepted or ())}
+def _type(name: str) -> Any:
+    """A type of wires; without a widget it takes what IMAGE takes."""
     return SimpleNamespace(
-        Input=type("Input", (_Input,), members), Output=type("Output", (_Output,), {"io_type": name})
+        Input=type("Input", (_Input,), {"io_type": name}), Output=type("Output", (_Output,), {"io_type": name})
     )
 
 
@@ -133,11 +134,7 @@ class _PreviewText:
 class io:
     Custom = staticmethod(_type)
     Input, Output = _Input, _Output
-    Boolean = _type("BOOLEAN", {*_WIDGET, "label_on", "label_off"})
-    Int = _type("INT", _NUMBER)
-    Float = _type("FLOAT", {*_NUMBER, "round"} - {"control_after_generate"})
-    String = _type("STRING", {*_WIDGET, "multiline", "placeholder", "dynamic_prompts"})
-    Combo = _type("COMBO", {"default", "options", "socketless", "control_after_generate"})
+    Boolean, Int, Float, String, Combo = map(_type, ("BOOLEAN", "INT", "FLOAT", "STRING", "COMBO"))
     Image = _type("IMAGE")
     Mask = _type("MASK")
     NumberDisplay, Hidden = _NumberDisplay, _Hidden
@@ -151,3 +148,18 @@ class ui:
 class ComfyExtension:
     async def get_node_list(self) -> list[type[_ComfyNode]]:
         raise NotImplementedError
+
+
+def use(version: str) -> None:
+    """Take what this version of ComfyUI takes."""
+    facts = FACTS[version]
+    _Input.accepted = frozenset(facts["inputs"]["Image"])
+    for name in ("Boolean", "Int", "Float", "String", "Combo"):
+        getattr(io, name).Input.accepted = frozenset(facts["inputs"][name])
+    later = [(name, Any, field(default=None)) for name in facts["schema"] if name not in _FIELDS]
+    io.Schema = make_dataclass("Schema", later, bases=(_Schema,))
+
+
+_FIELDS = {known.name for known in fields(_Schema)}
+OLDEST, NEWEST = FACTS
+use(OLDEST)

@@ -1,0 +1,21 @@
+"""How the nodes introduce themselves, in terms that every supported version of ComfyUI knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from comfy_api.latest import io
+
+
+def node_schema(node_id: str, display_name: str, *, aliases: Sequence[str], **others: Any) -> io.Schema:
+    """The schema of a node of this pack.
+
+    Args:
+        aliases: what else people type into the search for nodes. Versions that do not know aliases look at names alone.
+        others: fields of ``io.Schema`` that every version since 0.3.64 has.
+    """
+    if "search_aliases" in {field.name for field in fields(io.Schema)}:
+        others["search_aliases"] = list(aliases)
+    return io.Schema(node_id, display_name, category="AdaIN", **others)
