@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from adain_core.images.pictures import Picture, write_picture
 from adain_core.models.spaces import space_of
 from adain_core.models.weights import EMBEDDED, Weights, load_weights, save_weights
 from adain_core.networks.encoder import Encoder
@@ -30,8 +31,7 @@ def test_evaluate_compares_models_and_baselines(
     options = ["--loss-network", str(data / "loss.safetensors"), "--pairs", "6", "--out", str(tmp_path / "out")]
     assert evaluate.main([*pictures(data), *options, "--model", f"one={model}", "--model", model]) == 0
     assert load_weights(data / "loss.safetensors").space in capsys.readouterr().out
-    with (tmp_path / "out" / "table.csv").open(newline="") as file:
-        rows = {row["model"]: row for row in csv.DictReader(file)}
+    rows = table(tmp_path / "out")
     assert list(rows) == ["copy content", "copy style", "one", "paper"]
     assert float(rows["copy content"]["SSIM"]) == pytest.approx(1)
     assert float(rows["copy style"]["style"]) == pytest.approx(0, abs=1e-8)
@@ -53,6 +53,117 @@ def test_evaluate_takes_a_decoder_with_its_style_inside_as_it_is(
     with (tmp_path / "out" / "table.csv").open(newline="") as file:
         row = list(csv.DictReader(file))[-1]
     assert float(row["style"]) > 0 and row["PSNR at alpha 0"] == ""
+
+
+def evaluation(data: Path, out: Path, *more: str) -> int:
+    """Evaluate with the small loss network, every content in every style."""
+    options = ["--loss-network", str(data / "loss.safetensors"), "--pairs", "all", "--out", str(out), *more]
+    return evaluate.main([*pictures(data), *options])
+
+
+def table(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "table.csv").open(newline="") as file:
+        return {row["model"]: row for row in csv.DictReader(file)}
+
+
+def test_all_pairs_are_every_content_in_every_style_of_which_some_may_be_taken() -> None:
+    everything = evaluate.pair_numbers(None, contents=20, styles=40)
+    assert sorted(everything) == [(i, j) for i in range(20) for j in range(40)]
+    some = evaluate.pair_numbers(None, contents=20, styles=40, every=13)
+    assert some == everything[::13] and len(some) == 62
+    assert {i for i, _ in some} == set(range(20)) and len({j for _, j in some}) == 40
+    assert evaluate.pair_numbers(40, 20, 20, every=20) == [(0, 0), (0, 1)]
+
+
+def test_pictures_of_another_program_are_measured_as_if_a_model_had_made_them(data: Path, tmp_path: Path) -> None:
+    for i, content in enumerate(find_images(data / "content")):
+        for style in find_images(data / "style"):
+            joint = "_stylized_" if i % 2 else "_"
+            name = f"{content.stem}{joint}{style.stem}.png"
+            write_picture(Picture(center_square(style, 32)), tmp_path / "theirs" / name)
+    assert evaluation(data, tmp_path / "out", "--results", f"other={tmp_path / 'theirs'}", "--every", "3") == 0
+    rows = table(tmp_path / "out")
+    assert float(rows["other"]["content"]) == pytest.approx(float(rows["copy style"]["content"]), rel=1e-2)
+    assert float(rows["other"]["style"]) < 1e-3 < float(rows["copy content"]["style"])
+    assert float(rows["copy content"]["chroma"]) == pytest.approx(1) and rows["other"]["seconds"] == ""
+
+
+def test_a_folder_of_results_is_complete(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "theirs").mkdir()
+    assert evaluation(data, tmp_path / "out", "--results", str(tmp_path / "theirs")) == 2
+    assert "theirs lacks the picture 0_0.png" in capsys.readouterr().err
+    assert evaluation(data, tmp_path / "out", "--results", str(tmp_path / "nowhere")) == 2
+    assert "There is no folder" in capsys.readouterr().err
+
+
+def test_an_interrupted_evaluation_goes_on_and_comes_to_the_same_numbers(
+    data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ["--model", str(run / "paper.safetensors"), "--dtype", "float32"]
+    assert evaluation(data, tmp_path / "whole", *model) == 0
+    measured: list[int] = []
+    measure_pair = evaluate.measure_pair
+
+    def interrupted(contestant, pairs, number, first):
+        if len(measured) == 50:
+            raise KeyboardInterrupt
+        measured.append(number)
+        return measure_pair(contestant, pairs, number, first)
+
+    monkeypatch.setattr(evaluate, "measure_pair", interrupted)
+    assert evaluation(data, tmp_path / "parts", *model) == 130
+    file = tmp_path / "parts" / "pairs.csv"
+    file.write_text(file.read_text() + "paper,3_")  # a line that was cut short
+    measured.clear()
+    assert evaluation(data, tmp_path / "parts", *model) == 0
+    assert len(measured) == 3 * 20 - 50
+    whole, parts = table(tmp_path / "whole"), table(tmp_path / "parts")
+    for label, row in whole.items():
+        for column in row.keys() - {"model", "seconds", "MiB"}:
+            assert row[column] == parts[label][column] or float(row[column]) == pytest.approx(
+                float(parts[label][column]), rel=1e-6
+            )
+    assert float(parts["paper"]["PSNR at alpha 0"]) > 0 and float(parts["paper"]["MiB"]) >= 0
+
+
+def test_an_evaluation_does_not_mix_with_one_of_other_settings(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(run / "paper.safetensors")
+    assert evaluation(data, tmp_path / "out", "--model", f"one={model}", "--every", "7") == 0
+    assert evaluation(data, tmp_path / "out", "--model", f"two={model}", "--every", "7") == 0
+    assert list(table(tmp_path / "out")) == ["copy content", "copy style", "two"]
+    assert evaluation(data, tmp_path / "out", "--model", f"one={model}", "--alpha", "0.5") == 2
+    assert "holds an evaluation with alpha = 1; name another folder" in capsys.readouterr().err
+    assert evaluation(data, tmp_path / "out", "--model", "one=study-plain") == 2
+    assert "holds an evaluation with model one" in capsys.readouterr().err
+
+
+def test_the_pictures_are_kept_under_the_pairs_names(data: Path, run: Path, tmp_path: Path) -> None:
+    model, kept = f"one={run / 'paper.safetensors'}", tmp_path / "out" / "pictures"
+    assert evaluation(data, tmp_path / "out", "--model", model, "--every", "9") == 0
+    assert not kept.exists()
+    assert evaluation(data, tmp_path / "out", "--model", model, "--every", "9", "--save") == 0
+    folders = {folder.name: sorted(path.name for path in folder.iterdir()) for folder in kept.iterdir()}
+    assert folders == {row: ["0_0.png", "2_1.png", "4_2.png"] for row in ("copy content", "copy style", "one")}
+    copy = center_square(kept / "copy content" / "2_1.png", 32)
+    torch.testing.assert_close(copy, center_square(data / "content" / "2.png", 32), rtol=0, atol=1 / 255)
+
+
+def test_evaluate_says_what_it_cannot_tell_apart(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluation(data, tmp_path, "--model", "study-plain", "--model", "study-plain") == 2
+    assert "Two are called study-plain" in capsys.readouterr().err
+    write_picture(Picture(random_picture(40, 40)), tmp_path / "more" / "0.png")
+    arguments = ["--content", str(data / "content"), str(tmp_path / "more"), "--style", str(data / "style")]
+    options = ["--pairs", "all", "--model", "study-plain", "--loss-network", str(data / "loss.safetensors")]
+    assert evaluate.main([*arguments, *options]) == 2
+    assert "2 pairs are called 0_0" in capsys.readouterr().err
+    assert evaluate.main([*pictures(data), "--loss-network", str(data / "loss.safetensors")]) == 2
+    assert "There is nothing to compare" in capsys.readouterr().err
+    assert evaluate.main([*pictures(data), *options[2:], "--save"]) == 2
+    assert "--save needs --out" in capsys.readouterr().err
 
 
 def test_pairs_are_those_of_the_anchors() -> None:
