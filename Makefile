@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types wheel clean
 
 demo: $(VENV)/demo
 	$(BIN)/python -m adain_core stylize workflows/examples/photo_astronaut.jpg workflows/examples/style_flow.jpg \
@@ -19,8 +19,11 @@ lint: $(VENV)/test
 types: $(VENV)/test
 	$(BIN)/mypy
 
+wheel:
+	PYTHON=$(PYTHON) .ci/wheel
+
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) out build dist
 
 $(VENV)/demo: pyproject.toml constraints.txt | $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt -e .
