@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from .images.color import COLOR_METHODS, ColorMethod
 from .runtime.device import DTYPES
 from .runtime.tables import Table, option
+from .styles.stats import Detail
 from .styles.transforms import TRANSFORMS
 
 TileSize = int | Literal["auto", "off"]
@@ -23,6 +24,14 @@ Pooling = Literal["max", "average"]
 Init = Literal["content", "noise"]
 Batch = Literal["one style", "each"]
 Mixing = Literal["linear", "wasserstein"]
+
+DETAILS: dict[str, tuple[Detail, ...]] = {
+    "none": (),
+    "covariance": ("covariance",),
+    "quantiles": ("quantiles",),
+    "both": ("covariance", "quantiles"),
+}
+"""What the choices of ``detail`` measure."""
 
 _LARGEST_SIDE = 16384
 _LARGEST_OPTIMIZED_SIDE = 4096
@@ -171,7 +180,7 @@ class StyleOptions(Table):
         "none",
         "What to measure besides means and standard deviations: covariance for the transforms wct and gaussian-ot,"
         " quantiles for efdm and histogram, or both.",
-        choices=("none", "covariance", "quantiles", "both"),
+        choices=tuple(DETAILS),
     )
     weights: tuple[float, ...] | None = option(
         None,
@@ -188,9 +197,24 @@ class StyleOptions(Table):
         " where the styles were measured with covariance.",
         choices=get_args(Mixing),
     )
+    name: str | None = option(None, "What to call the style.", unset="the file's name")
     filename_prefix: str = option(
         "style", "Name of the file; a number is added. May begin with a subfolder: oil/waves."
     )
+
+
+@dataclass(frozen=True)
+class ConvertOptions(Table):
+    """What is known of a checkpoint that does not say it itself."""
+
+    space: str | None = option(
+        None, "The encoder that a decoder belongs to.", unset="the one that is converted with it"
+    )
+    skips: str | None = option(
+        None, "What a decoder was trained with, such as add-content, add-style or concat2-style.", unset="none"
+    )
+    skip_strength: float = option(1.0, "Factor on added skips.", low=0.0)
+    license: str | None = option(None, "SPDX identifier to write into the files.", unset="none")
 
 
 @dataclass(frozen=True)
@@ -212,7 +236,7 @@ class GridOptions(Table):
 
     alphas: tuple[float, ...] = option(
         (0.25, 0.5, 0.75, 1.0),
-        "Strengths of the styles, one for each column, with commas in between.",
+        "Strengths from 0 to 1, one for each column, with commas in between.",
         low=0.0,
         high=1.0,
         many=True,

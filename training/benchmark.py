@@ -22,7 +22,6 @@ from multiprocessing import get_context
 
 import torch
 
-from adain_core.cli.options import positive_int
 from adain_core.models.weights import EMBEDDED, load_model
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import VGG19_WIDTHS, Encoder
@@ -31,7 +30,7 @@ from adain_core.pipeline.tiling import TileSize
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.runtime.device import resolve_device, resolve_dtype
 
-from .command import four_widths, run_command, square_side
+from .command import four_widths, positive_int, run_command, square_side
 from .networks import initialize
 from .resources import peak_mebibytes, peak_resident_mebibytes, timed
 

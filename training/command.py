@@ -6,11 +6,17 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from adain_core.cli.options import positive_int
+from adain_core.cli.options import as_type
 from adain_core.models.weights import MAX_WIDTH
 from adain_core.pipeline.tiling import CELL
+from adain_core.runtime.tables import Option
 
 _SMALLEST = 16
+# More than any picture or number of steps, and few enough to compute with.
+_MOST = 10**9
+
+positive_int = as_type(Option(1, "A whole number.", low=1, high=_MOST).parse)
+positive_float = as_type(Option(1.0, "A number.", low=1e-9, high=float(_MOST)).parse)
 
 
 class TrainingError(ValueError):

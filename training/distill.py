@@ -21,14 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from adain_core.cli.options import positive_float, positive_int
 from adain_core.models.spaces import space_of
 from adain_core.models.weights import Weights, load_model, save_weights
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from adain_core.networks.normalization import adaptive_instance_norm, mean_std
 
-from .command import TrainingError, crop_side, run_command
+from .command import TrainingError, crop_side, positive_float, positive_int, run_command
 from .data import Numbers, Pairs, RandomCrops
 from .networks import initialize
 

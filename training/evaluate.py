@@ -39,18 +39,19 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from adain_core.cli.options import positive_int, unit_interval
+from adain_core.cli.options import add_options
 from adain_core.images.pictures import IMAGE_SUFFIXES, Picture, write_picture
 from adain_core.measure.correlation import chroma_correlation
 from adain_core.measure.losses import measure, psnr
 from adain_core.models.spaces import digest
 from adain_core.models.weights import load_encoder
 from adain_core.networks.encoder import STYLE_TAPS
+from adain_core.options import ModelOptions, Options
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.runtime.device import resolve_device
 from adain_core.runtime.files import write_atomically
 
-from .command import TrainingError, run_command, square_side
+from .command import TrainingError, positive_int, run_command, square_side
 from .data import center_square, find_images
 from .figures import picture_grid
 from .pairs import Pair, Pairs, pair_name, pair_numbers
@@ -102,11 +103,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pairs", type=pair_count, default=40, help="number of pairs, or all (default: 40)")
     parser.add_argument("--every", type=positive_int, default=1, metavar="N", help="each N-th of the pairs only")
     parser.add_argument("--size", type=square_side, default=512, help="side of the squares in pixels (default: 512)")
-    parser.add_argument(
-        "--alpha", type=unit_interval, default=1.0, help="strength of the style (default: 1); 0 where it is inside"
-    )
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtype", default="auto", help="of the models: auto, float32, bfloat16, float16")
+    add_options(parser, Options, "alpha")
+    add_options(parser, ModelOptions, "device", "dtype")
     return parser.parse_args(argv)
 
 

@@ -24,7 +24,6 @@ from pathlib import Path
 from torch import Tensor
 
 from adain_core import gatys
-from adain_core.cli.options import positive_int
 from adain_core.measure.losses import measure_result
 from adain_core.models.weights import load_encoder
 from adain_core.pipeline.transfer import StyleTransfer
@@ -32,7 +31,7 @@ from adain_core.styles.stats import StyleStats
 
 from . import fit
 from .checkpoint import is_finished
-from .command import TrainingError, run_command, square_side
+from .command import TrainingError, positive_int, run_command, square_side
 from .data import center_square, find_images
 from .figures import loss_curves, picture_grid
 from .resources import timed

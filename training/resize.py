@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adain_core.cli.options import check_output, positive_int
+from adain_core.cli.options import check_output
 from adain_core.models.convert import in_current_layout
 from adain_core.models.spaces import space_of
 from adain_core.models.weights import Weights, load_model, save_weights
@@ -36,7 +36,7 @@ from adain_core.pipeline.blend import Blend
 from adain_core.pipeline.shallow import joined_maps
 from adain_core.styles.stats import StyleStats
 
-from .command import TrainingError, crop_side, four_widths, run_command
+from .command import TrainingError, crop_side, four_widths, positive_int, run_command
 from .data import RandomCrops
 from .networks import initialize
 

@@ -16,9 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from adain_core.cli.options import positive_int
-
-from .command import TrainingError, run_command
+from .command import TrainingError, positive_int, run_command
 from .data import find_images
 
 

@@ -17,8 +17,9 @@ from ..models.spaces import HASHED_SPACE
 from ..models.weights import Model, Weights, from_checkpoint, load_weights, resolve, save_weights
 from ..networks.encoder import DEEPEST_TAP, Encoder
 from ..networks.skips import Skips
+from ..options import ConvertOptions
 from ..pipeline.transfer import StyleTransfer
-from .options import check_output, path_name
+from .options import add_options, add_output, as_type, check_output
 
 _SUFFIXES = re.compile(r"(\.pth\.tar|\.[A-Za-z]+)$")
 _SIDE = 32
@@ -32,22 +33,21 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         " see that they work. Nothing in a checkpoint is executed.",
     )
     parser.add_argument("source", nargs="+", help=".pth, .pth.tar, .pt or .safetensors; a preset; an hf:// address")
-    parser.add_argument("-o", "--out", type=path_name, required=True, help="folder for the results")
-    parser.add_argument(
-        "--space", type=space_name, help="the encoder that a decoder belongs to (default: the one converted with it)"
-    )
-    parser.add_argument("--skips", help="what a decoder was trained with: add-content, add-style, concat2-style, ...")
-    parser.add_argument("--skip-strength", type=float, default=1.0, help="factor on added skips (default: 1)")
-    parser.add_argument("--license", help="SPDX identifier to write into the files")
-    parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    add_output(parser, "Folder for the results")
+    add_options(parser, ConvertOptions, "space", type=as_type(space_name))
+    add_options(parser, ConvertOptions, "skips", "skip_strength", "license")
     parser.set_defaults(run=run)
 
 
 def space_name(text: str) -> str:
-    """An argparse type: the name of a space, which is not that of a model."""
+    """The name of a space, which is not that of a model.
+
+    Raises:
+        ValueError: it is none.
+    """
     known = sorted({preset.space for preset in PRESETS.values()})
     if text not in known and not HASHED_SPACE.fullmatch(text):
-        raise argparse.ArgumentTypeError(
+        raise ValueError(
             f"'{text}' is not a space; expected {', '.join(known)} or <name>-<8 hex digits>, such as 'adain info' lists"
             " for each model"
         )

@@ -10,14 +10,16 @@ from torch import Tensor
 
 from ..gatys import PRESETS, Result, Settings, Style, stylize
 from ..images.pictures import read_picture, scale_short_side, write_picture
+from ..options import GatysOptions, ModelOptions, Optimization, StyleOptions
 from ..pipeline.transfer import StyleTransfer
+from ..runtime.tables import options_of
 from .options import (
-    add_encoder_options,
+    add_option,
+    add_options,
+    add_output,
     check_picture_output,
     load_encoder,
-    number_list,
     path_name,
-    positive_int,
     progress_bar,
     read_mask,
 )
@@ -27,35 +29,24 @@ _OVERRIDES = ("iterations", "optimizer", "scales", "pooling", "variation_weight"
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("gatys", help="a photo in the style of pictures by optimization (slow)")
-    parser.add_argument("content", type=path_name, help="an image")
-    parser.add_argument("style", type=path_name, nargs="+", help="one or more style images")
-    parser.add_argument("-o", "--out", type=path_name, required=True, help="the result, an image")
-    parser.add_argument("--size", type=positive_int, default=256, help="short side of the result (default: 256)")
-    parser.add_argument("--style-size", type=positive_int, help="short side of the styles (default: as --size)")
-    parser.add_argument(
-        "--init", choices=("content", "noise", "adain"), default="content", help="where to start (default: content)"
-    )
-    parser.add_argument("--weights", type=number_list, metavar="W,W,...", help="weights of the styles (default: equal)")
-    parser.add_argument("--mask", type=path_name, help="an image: stylize where it is white")
+    parser.add_argument("content", type=path_name, help="An image")
+    parser.add_argument("style", type=path_name, nargs="+", help="One or more style images")
+    add_output(parser, "The result, an image")
+    add_options(parser, GatysOptions, "size", "style_size")
+    init = options_of(GatysOptions)["init"]
+    sentence = f"{init.sentence} adain starts from its result."
+    add_option(parser, "init", replace(init, choices=(*init.choices, "adain"), sentence=sentence))
+    add_options(parser, StyleOptions, "weights")
+    parser.add_argument("--mask", type=path_name, help="An image: stylize where it is white")
     add_optimization_options(parser)
     parser.set_defaults(run=run)
 
 
 def add_optimization_options(parser: argparse.ArgumentParser) -> None:
     """What ``gatys`` and ``texture`` have in common."""
-    parser.add_argument(
-        "--preset", choices=PRESETS, default="gatys", help="layers and weights, for what is not given (default: gatys)"
-    )
-    parser.add_argument("--iterations", type=positive_int, help="evaluations of the loss in all, over all scales")
-    parser.add_argument("--optimizer", choices=("lbfgs", "adam"))
-    parser.add_argument("--scales", type=positive_int, help="from coarse to fine, each sqrt(2) larger")
-    parser.add_argument("--pooling", choices=("max", "average"))
-    parser.add_argument("--style-weight", type=float, default=1.0, help="multiplies the preset's (default: 1)")
-    parser.add_argument("--variation-weight", type=float, help="of the total variation, for smoother results")
-    parser.add_argument("--tolerance", type=float, help="stop early when the loss falls by less than this share")
-    parser.add_argument("--seed", type=int, help="of the noise")
-    add_encoder_options(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
+    add_options(parser, GatysOptions, "preset", "style_weight")
+    add_options(parser, Optimization, *_OVERRIDES, default=None, unset="the preset's")
+    add_options(parser, ModelOptions, "model", "device")
 
 
 def run(args: argparse.Namespace) -> int:

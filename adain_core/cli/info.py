@@ -14,7 +14,7 @@ LICENSES = Path(__file__).parent.parent / "LICENSES.md"
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("info", help="list the models with their spaces, sizes, licenses and origins")
-    parser.add_argument("--licenses", action="store_true", help="licenses and origins of every weight and picture")
+    parser.add_argument("--licenses", action="store_true", help="Licenses and origins of every weight and picture")
     parser.set_defaults(run=run)
 
 

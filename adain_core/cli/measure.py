@@ -6,15 +6,16 @@ import argparse
 
 from ..images.pictures import read_picture
 from ..measure.losses import measure_result
-from .options import add_encoder_options, load_encoder, path_name
+from ..options import ModelOptions
+from .options import add_options, load_encoder, path_name
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("measure", help="content loss, style loss and SSIM of a result, in a model's features")
-    parser.add_argument("result", type=path_name, help="the stylized picture")
-    parser.add_argument("content", type=path_name, help="what it was made from")
-    parser.add_argument("style", type=path_name, help="the style picture")
-    add_encoder_options(parser)
+    parser.add_argument("result", type=path_name, help="The stylized picture")
+    parser.add_argument("content", type=path_name, help="What it was made from")
+    parser.add_argument("style", type=path_name, help="The style picture")
+    add_options(parser, ModelOptions, "model", "device")
     parser.set_defaults(run=run)
 
 

@@ -7,72 +7,85 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 from tqdm import tqdm
 
-from ..images.color import COLOR_METHODS
 from ..images.pictures import ImageError, Picture, format_of, read_picture
 from ..models import weights
 from ..networks.encoder import Encoder
+from ..options import ModelOptions, Options, StyleOptions
 from ..pipeline.analyzer import StyleAnalyzer
 from ..pipeline.transfer import StyleTransfer
 from ..runtime.device import resolve_device
 from ..runtime.progress import Progress
+from ..runtime.tables import Option, options_of
 from ..styles.files import is_style_file
 from ..styles.stats import Detail, StyleStats
-from ..styles.transforms import TRANSFORMS
 
-# More than any picture, memory or number of iterations, and few enough to compute with.
-_MOST = 10**9
+Value = TypeVar("Value")
 
-Number = TypeVar("Number", int, float)
-
-
-def add_encoder_options(parser: argparse.ArgumentParser) -> None:
-    """--model and --device, for commands that need no decoder."""
-    parser.add_argument(
-        "--model",
-        default="lite",
-        help="an embedded model, an encoder of the Hub, or a .safetensors file (default: lite)",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+MODEL = ("model", "decoder", "device", "dtype")
+"""The options of what stylizes; what only measures has no decoder."""
 
 
-def load_encoder(args: argparse.Namespace) -> tuple[Encoder, str]:
-    """The encoder that :func:`add_encoder_options` asked for, on its device, and its space."""
-    device = resolve_device(args.device)
-    encoder, space = weights.load_encoder(args.model)
-    return encoder.to(device), space
+def add_option(parser: argparse.ArgumentParser, name: str, option: Option, **others: Any) -> None:
+    """The argument for an option; ``others`` go to argparse in place of what the option says."""
+    flag = "--" + name.replace("_", "-")
+    if option.kind is bool:
+        parser.add_argument(flag, action="store_true", help=_escaped(option.sentence))
+        return
+    default = others.pop("default", option.default)
+    fallback = others.pop("unset", option.unset) if default in (None, []) else option.shown(default)
+    notes = ["" if option.many else option.range, fallback and f"default: {fallback}"]
+    note = "; ".join(filter(None, notes))
+    help = option.sentence.removesuffix(".") + (f" ({note})" if note else "")
+    arguments = {"type": as_type(option.parse), "default": default, "metavar": _metavar(name, option)}
+    parser.add_argument(flag, help=_escaped(help), **arguments | others)
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """--model, --decoder, --device and --dtype."""
-    parser.add_argument(
-        "--model", default="lite", help="an embedded model, a .safetensors file, or a folder with both (default: lite)"
-    )
-    parser.add_argument("--decoder", help="another decoder of the same space: a name or a file")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
-    add_dtype_option(parser)
+def add_options(parser: argparse.ArgumentParser, table: type, *names: str, **others: Any) -> None:
+    """The arguments for some options of a table."""
+    for name in names:
+        add_option(parser, name, options_of(table)[name], **others)
 
 
-def add_dtype_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: %(default)s)")
+def as_type(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+    """What raises a ValueError with a sentence, as an argparse type."""
+
+    def parsed(text: str) -> Value:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parsed
 
 
-def add_transfer_options(parser: argparse.ArgumentParser, keep_colors: str, mask: str) -> None:
+def _metavar(name: str, option: Option) -> str | None:
+    if option.many:
+        return f"{name[0]},{name[0]},...".upper()
+    return "{" + ",".join(option.choices) + "}" if option.choices and option.low is None else None
+
+
+def _escaped(help: str) -> str:
+    return help.replace("%", "%%")
+
+
+def add_output(parser: argparse.ArgumentParser, what: str) -> None:
+    """--out, which is ``what``, and --overwrite."""
+    parser.add_argument("-o", "--out", type=path_name, required=True, help=what)
+    parser.add_argument("--overwrite", action="store_true", help="Replace what exists there")
+
+
+def add_transfer_options(parser: argparse.ArgumentParser, mask: str) -> None:
     """What a picture and a film have in common: how large they become, how strongly, where and how the style is laid
-    on; ``keep_colors`` says what that option does, ``mask`` what may be one."""
-    parser.add_argument("--size", type=positive_int, help="short side of the result (default: the content's own size)")
-    parser.add_argument(
-        "--work-size", type=positive_int, help="short side to stylize at; strokes are as large as there"
-    )
-    parser.add_argument("--weights", type=number_list, metavar="W,W,...", help="weights of the styles (default: equal)")
-    parser.add_argument("--alpha", type=unit_interval, default=1.0, help="strength, 0 to 1 (default: 1)")
-    parser.add_argument(
-        "--transform", choices=TRANSFORMS, default="adain", help="how the style moves the features (default: adain)"
-    )
+    on; ``mask`` says what may be one."""
+    add_options(parser, Options, "size", "work_size")
+    add_options(parser, StyleOptions, "weights")
+    add_options(parser, Options, "alpha", "transform", "keep_colors", "tile", "low_memory")
+    add_options(parser, ModelOptions, "tile_memory")
     parser.add_argument("--mask", type=path_name, help=f"{mask}: stylize where it is white")
     parser.add_argument(
         "--region",
@@ -81,27 +94,26 @@ def add_transfer_options(parser: argparse.ArgumentParser, keep_colors: str, mask
         action="append",
         default=[],
         metavar=("MASK", "STYLE"),
-        help="another style where a mask is white, with edges that are soft by themselves; may be repeated",
+        help="Another style where a mask is white, with edges that are soft by themselves; may be repeated",
     )
-    parser.add_argument("--style-mask", type=path_name, help="an image: measure the styles' pictures where it is white")
-    parser.add_argument("--style-size", type=positive_int, help="short side of the styles (default: their own)")
-    parser.add_argument(
-        "--style-scale", type=positive_float, default=1.0, help="enlarge the styles, and their strokes (default: 1)"
-    )
-    parser.add_argument("--keep-colors", choices=COLOR_METHODS, help=keep_colors)
-    parser.add_argument(
-        "--tile", type=tile_size, default="auto", help="side of tiles in pixels, auto or off (default: auto)"
-    )
-    parser.add_argument(
-        "--tile-memory", type=positive_float, metavar="GB", help="what tiles may use (default: by auto)"
-    )
-    parser.add_argument(
-        "--low-memory", action="store_true", help="statistics from a thumbnail; the result is approximate"
-    )
+    add_style_options(parser)
+
+
+def add_style_options(parser: argparse.ArgumentParser) -> None:
+    """How the pictures of styles are measured."""
+    add_options(parser, Options, "style_size", "style_scale")
+    parser.add_argument("--style-mask", type=path_name, help="An image: measure the styles' pictures where it is white")
+
+
+def load_encoder(args: argparse.Namespace) -> tuple[Encoder, str]:
+    """The encoder that --model and --device ask for, on its device, and its space."""
+    device = resolve_device(args.device)
+    encoder, space = weights.load_encoder(args.model)
+    return encoder.to(device), space
 
 
 def load_model(args: argparse.Namespace) -> StyleTransfer:
-    """The model that :func:`add_model_options` asked for."""
+    """The model that --model, --decoder, --device, --dtype and --tile-memory ask for."""
     memory = getattr(args, "tile_memory", None)
     return StyleTransfer.from_pretrained(args.model, args.decoder, args.device, args.dtype, memory and memory * 1e9)
 
@@ -126,7 +138,7 @@ def read_style(path: Path, args: argparse.Namespace) -> Picture | StyleStats:
 def measure_style(
     model: StyleAnalyzer, style: Picture | StyleStats, args: argparse.Namespace, detail: Collection[Detail]
 ) -> StyleStats:
-    """The statistics of a style with the options of :func:`add_transfer_options`, and with so much detail."""
+    """The statistics of a style with the options of :func:`add_style_options`, and with so much detail."""
     if isinstance(style, StyleStats):
         return style
     mask = args.style_mask and read_mask(args.style_mask)
@@ -140,44 +152,6 @@ def path_name(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the name of a file or folder is empty")
     return Path(text)
-
-
-def tile_size(text: str) -> int | str:
-    """An argparse type: auto, off or a number of pixels."""
-    return text if text in ("auto", "off") else positive_int(text)
-
-
-def positive_float(text: str) -> float:
-    """An argparse type: a number above 0."""
-    return _number(text, float, lambda value: 0 < value <= _MOST, "a number above 0, at most a billion")
-
-
-def positive_int(text: str) -> int:
-    """An argparse type: a whole number from 1."""
-    return _number(text, int, lambda value: 1 <= value <= _MOST, "a whole number from 1 to a billion")
-
-
-def unit_interval(text: str) -> float:
-    """An argparse type: a number from 0 to 1."""
-    return _number(text, float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
-
-
-def _number(text: str, kind: Callable[[str], Number], fits: Callable[[Number], bool], expected: str) -> Number:
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not fits(value):
-        raise argparse.ArgumentTypeError(f"'{text}' is not {expected}")
-    return value
-
-
-def number_list(text: str) -> list[float]:
-    """An argparse type: numbers with commas between them."""
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a list of numbers such as 2,1") from None
 
 
 def read_mask(path: Path) -> Tensor:

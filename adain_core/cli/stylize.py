@@ -11,13 +11,16 @@ from typing import Any
 from tqdm import tqdm
 
 from ..images.pictures import ImageError, list_images, read_picture, write_picture
+from ..options import ModelOptions
 from ..pipeline.transfer import StyleTransfer
 from ..runtime.memory import is_out_of_memory
 from ..runtime.processes import own_share, rank, wait_for_all
 from ..runtime.progress import Progress, ignore_progress
 from ..styles.transforms import DETAILS
 from .options import (
-    add_model_options,
+    MODEL,
+    add_options,
+    add_output,
     add_transfer_options,
     check_picture_output,
     load_model,
@@ -31,21 +34,13 @@ from .options import (
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("stylize", help="a photo, or a folder of photos, in the style of one or more pictures")
-    parser.add_argument("content", type=path_name, help="an image, or a folder of images")
+    parser.add_argument("content", type=path_name, help="An image, or a folder of images")
     parser.add_argument(
-        "style", type=path_name, nargs="*", help="style images or style files (none with --region alone)"
+        "style", type=path_name, nargs="*", help="Style images or style files (none with --region alone)"
     )
-    parser.add_argument(
-        "-o", "--out", type=path_name, required=True, help="the result: an image, or a folder for a folder"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
-    add_transfer_options(
-        parser,
-        keep_colors="keep the content's colors, by this method; all but luminance recolor the styles before the"
-        " transfer",
-        mask="an image",
-    )
-    add_model_options(parser)
+    add_output(parser, "The result: an image, or a folder for a folder")
+    add_transfer_options(parser, mask="An image")
+    add_options(parser, ModelOptions, *MODEL)
     parser.set_defaults(run=run)
 
 

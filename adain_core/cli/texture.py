@@ -6,26 +6,50 @@ import argparse
 
 from ..gatys import synthesize_texture
 from ..images.pictures import Picture, write_picture
+from ..options import Options, TextureOptions
+from ..runtime.tables import options_of
 from .gatys import add_optimization_options, describe, read_settings, read_styles
-from .options import check_picture_output, load_encoder, path_name, positive_int, progress_bar
+from .options import (
+    add_options,
+    add_output,
+    as_type,
+    check_picture_output,
+    load_encoder,
+    path_name,
+    progress_bar,
+)
+
+_SIDES = options_of(TextureOptions).values()
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("texture", help="a new texture with the look of pictures, of any size (slow)")
-    parser.add_argument("style", type=path_name, nargs="+", help="one or more images")
-    parser.add_argument("-o", "--out", type=path_name, required=True, help="the result, an image")
-    parser.add_argument("--size", type=width_and_height, default=(256, 256), help="WxH (default: 256x256)")
-    parser.add_argument("--style-size", type=positive_int, help="short side of the styles (default: their own)")
+    parser.add_argument("style", type=path_name, nargs="+", help="One or more images")
+    add_output(parser, "The result, an image")
+    width, height = _SIDES
+    parser.add_argument(
+        "--size",
+        type=as_type(width_and_height),
+        default=(width.default, height.default),
+        metavar="WxH",
+        help=f"Width and height in pixels, each {width.range} (default: {width.default}x{height.default})",
+    )
+    add_options(parser, Options, "style_size")
     add_optimization_options(parser)
     parser.set_defaults(run=run)
 
 
 def width_and_height(text: str) -> tuple[int, int]:
-    """An argparse type: a size such as 512x384."""
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a size such as 512x384")
-    return int(width), int(height)
+    """A size such as 512x384.
+
+    Raises:
+        ValueError: it is none, or a side is out of range.
+    """
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() for side in sides):
+        raise ValueError(f"'{text}' is not a size such as 512x384")
+    width, height = (option.parse(side) for option, side in zip(_SIDES, sides, strict=True))
+    return width, height
 
 
 def run(args: argparse.Namespace) -> int:

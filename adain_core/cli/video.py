@@ -23,23 +23,24 @@ from ..films.files import (
     join_films,
     read_frames,
 )
-from ..films.smoothing import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
+from ..films.smoothing import Mask, StyleTimeline, stylize_frames
 from ..images.pictures import IMAGE_SUFFIXES, list_images
+from ..options import FilmOptions, ModelOptions
 from ..runtime.processes import rank, wait_for_all, world_size
 from ..styles.stats import StyleStats, mix
 from ..styles.transforms import DETAILS
 from .options import (
-    add_model_options,
+    MODEL,
+    add_options,
+    add_output,
     add_transfer_options,
     check_output,
     load_model,
     measure_style,
     path_name,
-    positive_float,
     progress_bar,
     read_mask,
     read_style,
-    unit_interval,
 )
 
 _log = logging.getLogger(__name__)
@@ -47,36 +48,20 @@ _log = logging.getLogger(__name__)
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("video", help="a film in the style of one or more pictures")
-    parser.add_argument("content", type=path_name, help="a film")
-    parser.add_argument("style", type=path_name, nargs="*", help="style images or style files (none with --keyframe)")
-    parser.add_argument("-o", "--out", type=path_name, required=True, help=f"the result ({', '.join(VIDEO_SUFFIXES)})")
+    parser.add_argument("content", type=path_name, help="A film")
+    parser.add_argument("style", type=path_name, nargs="*", help="Style images or style files (none with --keyframe)")
+    add_output(parser, f"The result ({', '.join(VIDEO_SUFFIXES)})")
     parser.add_argument(
         "--keyframe",
         type=keyframe,
         action="append",
         default=[],
         metavar="SECONDS:STYLE",
-        help="the style at a time, blended in between, as 4.5:b.jpg; may be repeated",
+        help="The style at a time, blended in between, as 4.5:b.jpg; may be repeated",
     )
-    parser.add_argument(
-        "--smoothing",
-        type=unit_interval,
-        default=SMOOTHING,
-        help=f"share of the past in each frame's statistics, 0 to less than 1; not for efdm (default: {SMOOTHING})",
-    )
-    parser.add_argument(
-        "--cut",
-        type=positive_float,
-        default=CUT,
-        help=f"change of the statistics that counts as a cut (default: {CUT})",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace a result that exists")
-    add_transfer_options(
-        parser,
-        keep_colors="give each stylized frame its own colors back, by this method",
-        mask="an image for all frames, or a film or a folder of images with one for each",
-    )
-    add_model_options(parser)
+    add_options(parser, FilmOptions, "smoothing", "cut")
+    add_transfer_options(parser, mask="An image for all frames, or a film or a folder of images with one for each")
+    add_options(parser, ModelOptions, *MODEL)
     parser.set_defaults(run=run)
 
 

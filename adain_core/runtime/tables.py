@@ -45,13 +45,19 @@ class Option:
         return bool if self.default is False else str
 
     @property
+    def range(self) -> str:
+        """Of a number, such as "from 0 to 1"; empty for others."""
+        if self.low is None:
+            return ""
+        return f"from {_shown(self.low)} " + ("on" if self.high is None else f"to {_shown(self.high)}")
+
+    @property
     def expected(self) -> str:
         """What a value must be, as an error says it."""
         words = list(self.choices or (["True", "False"] if self.kind is bool else []))
         if self.low is not None:
             number = "whole number" if self.kind is int else "number" if self.high is not None else "finite number"
-            range_ = f"from {_shown(self.low)} " + ("on" if self.high is None else f"to {_shown(self.high)}")
-            words.append(f"{number}s {range_} with commas in between" if self.many else f"a {number} {range_}")
+            words.append(f"{number}s {self.range} with commas in between" if self.many else f"a {number} {self.range}")
         return " or ".join(filter(None, [", ".join(words[:-1]), *words[-1:]])) or "a text"
 
     def check(self, name: str, value: Any) -> None:
@@ -84,6 +90,10 @@ class Option:
         if not all(map(self._fits, values)):
             raise ValueError(f"'{text}' is not {self.expected}")
         return tuple(values) if self.many else values[0]
+
+    def shown(self, value: Any) -> str:
+        """A value as users write it; the opposite of :meth:`parse`."""
+        return ", ".join(map(_shown, value if self.many else [value]))
 
     def _fits(self, value: Any) -> bool:
         if isinstance(value, str):
@@ -119,5 +129,5 @@ def options_of(table: type) -> Mapping[str, Option]:
     return MappingProxyType(options)
 
 
-def _shown(bound: float) -> str:
-    return f"{bound}" if isinstance(bound, int) else f"{bound:g}"
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

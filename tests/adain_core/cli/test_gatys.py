@@ -46,7 +46,7 @@ def test_gatys_takes_several_styles_a_mask_and_keeps_transparency(painting, tmp_
 def test_ctrl_c_ends_with_one_sentence_and_code_130(photo, painting, tmp_path):
     """The work has begun when the progress bar appears, which only a terminal gets."""
     out = tmp_path / "r.png"
-    options = ["--size", "40", "--iterations", "1000000", "--device", "cpu"]
+    options = ["--size", "40", "--iterations", "10000", "--device", "cpu"]
     command = [sys.executable, "-m", "adain_core", "gatys", photo, painting, "-o", out, *options]
     screen, terminal = os.openpty()
     termios.tcsetwinsize(terminal, (24, 80))
@@ -81,11 +81,11 @@ def test_a_texture_has_the_size_that_was_asked_for(photo, tmp_path):
     ("options", "message"),
     [
         (["--iterations", "0"], "'0' is not a whole number"),
-        (["--preset", "vgg"], "invalid choice: 'vgg'"),
-        (["--style-weight", "-1"], "style_weight is -100000"),
+        (["--preset", "vgg"], "'vgg' is not gatys or tutorial"),
+        (["--style-weight", "-1"], "'-1' is not a number from 0 to 1000"),
         (["--weights", "1,2"], "1 styles but 2 weights"),
         (["--model", "no-such-model"], "There is no model 'no-such-model'"),
-        (["--seed", "-3"], "seed is -3"),
+        (["--seed", "-3"], "'-3' is not a whole number from 0"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(photo, tmp_path, capsys, options, message):
@@ -94,7 +94,11 @@ def test_bad_input_is_one_sentence_and_exit_code_2(photo, tmp_path, capsys, opti
 
 @pytest.mark.parametrize(
     ("size", "message"),
-    [("0x5", "'0x5' is not a size such as 512x384"), ("9", "not a size"), ("900000x900000", "GiB of memory")],
+    [
+        ("0x5", "'0' is not a whole number from 32"),
+        ("9", "'9' is not a size such as 512x384"),
+        ("9e4x32", "'9e4x32' is not a size"),
+    ],
 )
 def test_bad_sizes_are_refused(photo, tmp_path, capsys, size, message):
     assert message in refused(capsys, tmp_path, "texture", photo, "--size", size)

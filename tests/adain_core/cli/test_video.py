@@ -180,7 +180,7 @@ def test_processes_share_a_film(film, painting, tmp_path):
         (("--keyframe", "soon:painting.png"), "not a time"),
         (("--keyframe", "0:painting.png", "--weights", "1"), "leave them out"),
         (("painting.png", "--mask", "nowhere.png"), "nowhere.png"),
-        (("painting.png", "--smoothing", "1"), "smoothing is 1"),
+        (("painting.png", "--smoothing", "1"), "'1' is not a number from 0 to 0.99"),
     ],
 )
 def test_what_does_not_fit_is_refused(run_here, film, painting, tmp_path, arguments, message):
