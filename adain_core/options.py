@@ -85,7 +85,7 @@ class Options(Table):
         low=1,
         high=_LARGEST_SIDE,
         step=8,
-        unset="its own",
+        unset="the picture's own",
     )
     style_scale: float = option(
         1.0,
@@ -263,7 +263,7 @@ class GatysOptions(Table):
         low=1,
         high=_LARGEST_OPTIMIZED_SIDE,
         step=8,
-        unset="that of the result",
+        unset="the same as size",
     )
     style_weight: float = option(
         1.0,

@@ -8,10 +8,11 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..adain_core.images import color
+from ..adain_core.options import ColorOptions
 from ..adain_core.runtime.progress import Progress
 from .batches import one_by_one
 from .images import from_image, to_image
-from .inputs import check_choices
+from .inputs import check_choices, option_input
 from .progress import progress_bar
 from .schema import node_schema
 
@@ -55,14 +56,7 @@ class AdaINPreserveColor(io.ComfyNode):
             inputs=[
                 io.Image.Input("content", tooltip="The picture whose colors to keep."),
                 io.Image.Input("stylized", tooltip="The picture to recolor: a result, or a style picture."),
-                io.Combo.Input(
-                    "method",
-                    options=list(color.COLOR_METHODS),
-                    default="luminance",
-                    tooltip="luminance: the content's colors with the stylized light and shade (same size needed)."
-                    " covariance: the most even change to the content's colors as a whole. histogram: the content's"
-                    " amount of each level of red, green and blue.",
-                ),
+                option_input(ColorOptions, "method"),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The recolored picture.")],
         )

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..adain_core.images.sheets import contact_sheet, thumbnail
 from ..adain_core.measure.losses import Measures, estimate_memory, measure_result
+from ..adain_core.options import GridOptions
 from ..adain_core.runtime.progress import Progress, ignore_progress, section
 from .images import from_image, to_image
-from .inputs import connected
+from .inputs import connected, option_input, option_value
 from .progress import progress_bar
 from .schema import node_schema
 from .steps import MOST_STYLES, blend, compute_style_stats, decode, encode
 from .types import AdaINModel, Model
 
 MOST_MODELS = 4
-
-
-def parse_alphas(text: str) -> list[float]:
-    """Numbers from 0 to 1, separated by commas.
-
-    Raises:
-        ValueError: the text is something else.
-    """
-    try:
-        alphas = [float(part) for part in text.split(",")]
-    except ValueError:
-        alphas = [math.nan]
-    if not all(0 <= alpha <= 1 for alpha in alphas):
-        raise ValueError(f"'alphas' is '{text}'; expected numbers from 0 to 1 with commas in between: 0.25, 0.5, 1.")
-    return alphas
 
 
 class AdaINStyleGrid(io.ComfyNode):
@@ -58,14 +43,8 @@ class AdaINStyleGrid(io.ComfyNode):
                 models[0],
                 io.Image.Input("content", tooltip="The picture to stylize; of a batch, the first."),
                 styles[0],
-                io.String.Input(
-                    "alphas",
-                    default="0.25, 0.5, 0.75, 1",
-                    tooltip="Strengths from 0 to 1, one for each column, with commas in between.",
-                ),
-                io.Int.Input(
-                    "cell", default=256, min=64, max=2048, step=8, tooltip="Long side of each picture, in pixels."
-                ),
+                option_input(GridOptions, "alphas"),
+                option_input(GridOptions, "cell"),
                 *models[1:],
                 *styles[1:],
             ],
@@ -74,7 +53,7 @@ class AdaINStyleGrid(io.ComfyNode):
 
     @classmethod
     def execute(cls, content: Tensor, alphas: str, cell: int, **inputs: Model | Tensor) -> io.NodeOutput:
-        strengths = parse_alphas(alphas)
+        strengths = option_value(GridOptions, "alphas", alphas)
         models, styles = connected(inputs, "model", MOST_MODELS), connected(inputs, "style", MOST_STYLES)
         pictures = [thumbnail(from_image(style, f"style_{i}")[0][:1], cell) for i, style in styles.items()]
         progress = progress_bar()
@@ -90,7 +69,7 @@ class AdaINStyleGrid(io.ComfyNode):
 
 
 def _results(
-    model: Model, content: Tensor, styles: Mapping[int, Tensor], alphas: list[float], cell: int, progress: Progress
+    model: Model, content: Tensor, styles: Mapping[int, Tensor], alphas: Sequence[float], cell: int, progress: Progress
 ) -> list[list[Tensor]]:
     """The content in each style at each strength, as small as the sheet shows it."""
     features = encode(model, content, "content", ignore_progress)

@@ -14,49 +14,23 @@ from torch import Tensor
 from ..adain_core import gatys
 from ..adain_core.images.pictures import Picture, to_pil
 from ..adain_core.networks.encoder import Encoder
+from ..adain_core.options import GatysOptions, Optimization, TextureOptions
 from .images import from_image, from_image_at, to_image
-from .inputs import check_choices
+from .inputs import check_choices, option_input
 from .loss_chart import loss_chart
 from .schema import node_schema
 from .types import AdaINModel, Model
 
-_INITS = ["content", "noise"]
-_OPTIMIZERS = ["lbfgs", "adam"]
 _PREVIEW_EVERY = 5
 _PREVIEW_SIDE = 512
 
 
 def _shared_inputs() -> list[io.Input]:
-    preset = next(iter(gatys.PRESETS))
     return [
-        io.Combo.Input(
-            "preset",
-            options=list(gatys.PRESETS),
-            default=preset,
-            tooltip="Layers and weights: gatys are those of the paper, tutorial those of PyTorch's widely used"
-            " tutorial (meant for VGG-19). Layers that the model lacks are left out.",
-        ),
-        io.Int.Input(
-            "iterations",
-            default=gatys.Settings.iterations,
-            min=1,
-            max=10000,
-            tooltip="How often the loss and its gradient are computed in all. More is better and slower.",
-        ),
-        io.Combo.Input(
-            "optimizer",
-            options=_OPTIMIZERS,
-            default=_OPTIMIZERS[0],
-            tooltip="lbfgs gets further in as many iterations; adam needs less memory.",
-        ),
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=2**53,
-            control_after_generate=True,
-            tooltip="Of the noise that it starts from.",
-        ),
+        option_input(GatysOptions, "preset"),
+        option_input(Optimization, "iterations"),
+        option_input(Optimization, "optimizer"),
+        option_input(Optimization, "seed", control_after_generate=True),
     ]
 
 
@@ -143,45 +117,16 @@ class AdaINGatys(io.ComfyNode):
                 AdaINModel.Input("model", tooltip="From Load AdaIN Model; only its encoder is used."),
                 io.Image.Input("content", tooltip="What the result shows: one picture or a batch, done one by one."),
                 io.Image.Input("style", tooltip="How the result looks; several pictures count the same."),
-                io.Int.Input(
-                    "size",
-                    default=256,
-                    min=0,
-                    max=4096,
-                    step=8,
-                    tooltip="Short side of the result in pixels; 0 keeps the content's size. Time grows with its"
-                    " square.",
-                ),
-                io.Float.Input(
-                    "style_weight",
-                    default=1.0,
-                    min=0.0,
-                    max=1000.0,
-                    step=0.1,
-                    tooltip="Multiplies the preset's weight of the style against the content.",
-                ),
-                io.Combo.Input(
-                    "init",
-                    options=_INITS,
-                    default=_INITS[0],
-                    tooltip="Where to start: the content, or noise. A picture at 'start' takes precedence.",
-                ),
+                option_input(GatysOptions, "size"),
+                option_input(GatysOptions, "style_weight"),
+                option_input(GatysOptions, "init", "A picture at 'start' takes precedence."),
                 *_shared_inputs(),
                 io.Image.Input(
                     "start",
                     optional=True,
                     tooltip="A picture to start from, such as AdaIN's result: one for all contents, or one for each.",
                 ),
-                io.Int.Input(
-                    "style_size",
-                    optional=True,
-                    default=0,
-                    min=0,
-                    max=4096,
-                    step=8,
-                    tooltip="Short side in pixels at which the style is measured; 0 is that of 'size', and the style's"
-                    " own where that is 0 too.",
-                ),
+                option_input(GatysOptions, "style_size", optional=True),
             ],
             outputs=_outputs(),
         )
@@ -228,7 +173,6 @@ class AdaINTextureSynthesis(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        sides = {"default": 256, "min": 32, "max": 4096, "step": 8}
         return node_schema(
             "AdaINTextureSynthesis",
             "AdaIN Texture Synthesis",
@@ -238,8 +182,8 @@ class AdaINTextureSynthesis(io.ComfyNode):
             inputs=[
                 AdaINModel.Input("model", tooltip="From Load AdaIN Model; only its encoder is used."),
                 io.Image.Input("style", tooltip="The texture to imitate; several pictures count the same."),
-                io.Int.Input("width", tooltip="Width of the texture in pixels.", **sides),
-                io.Int.Input("height", tooltip="Height of the texture in pixels.", **sides),
+                option_input(TextureOptions, "width"),
+                option_input(TextureOptions, "height"),
                 *_shared_inputs(),
             ],
             outputs=_outputs(),

@@ -1,20 +1,18 @@
-"""Inputs that several nodes have, described once."""
+"""Inputs from the table of options, with widgets that ComfyUI has."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, get_args
 
 from comfy_api.latest import io
 
-from ..adain_core.images.color import COLOR_METHODS
-from ..adain_core.pipeline.tiling import TileSize
-from ..adain_core.styles.transforms import TRANSFORMS
+from ..adain_core.options import Batch, Options, TileSize
+from ..adain_core.runtime.tables import Option, options_of
 
-MERGE = "one style"
-EACH = "each"
+MERGE, EACH = get_args(Batch)
 OFF = "off"
-_LARGEST = 16384
+_TILES = ("256", "512", "1024", "2048")
 
 
 def connected(inputs: Mapping[str, Any], name: str, most: int) -> dict[int, Any]:
@@ -33,91 +31,60 @@ def check_choices(node: type[io.ComfyNode], **choices: str | None) -> bool | str
     return True
 
 
-def alpha_input() -> io.Float.Input:
-    return io.Float.Input(
-        "alpha",
-        default=1.0,
-        min=0.0,
-        max=1.0,
-        step=0.01,
-        display_mode=io.NumberDisplay.slider,
-        tooltip="Strength of the style: 0 gives the content as the decoder renders it, 1 the full style.",
-    )
+def option_input(table: type, name: str, note: str = "", **others: Any) -> io.Input:
+    """The input for an option of a table; see :func:`input_for`."""
+    return input_for(name, options_of(table)[name], note, **others)
 
 
-def style_size_input() -> io.Int.Input:
-    tooltip = "Short side in pixels at which the style picture is measured; 0 keeps its own size."
-    return _short_side_input("style_size", tooltip, optional=True)
+def input_for(name: str, option: Option, note: str = "", **others: Any) -> io.Input:
+    """The input for an option.
+
+    Args:
+        name: of the input.
+        option: whose sentence is the tooltip. For None stands 0 or "off".
+        note: what else a user of the node has to know.
+        others: go to ComfyUI, in place of what the option says.
+    """
+    sentences = [option.sentence, note]
+    arguments: dict[str, Any] = {"default": option.default}
+    if option.many:
+        kind, arguments = io.String, {"default": option.shown(option.default)}
+    elif option.choices:
+        kind, nothing = io.Combo, [OFF] if option.unset else []
+        arguments = {"options": [*nothing, *option.choices], "default": option.default or OFF}
+    elif option.low is not None:
+        kind = io.Int if option.kind is int else io.Float
+        low = option.kind(0) if option.unset else option.low
+        arguments = {"default": low if option.default is None else option.default, "min": low, "max": option.high}
+        arguments |= {"step": option.step} if option.step else {}
+    else:
+        kind = io.Boolean if option.kind is bool else io.String
+    if option.unset:
+        sentences.insert(1, f"{OFF if option.choices else 0}: {option.unset}.")
+    return kind.Input(name, tooltip=" ".join(filter(None, sentences)), **arguments | others)
 
 
-def style_scale_input() -> io.Float.Input:
-    return io.Float.Input(
-        "style_scale",
-        default=1.0,
-        min=0.1,
-        max=4.0,
-        step=0.05,
-        tooltip="Scales the style picture before it is measured: larger gives larger strokes.",
-    )
+def option_value(table: type, name: str, text: str) -> Any:
+    """What a user wrote into the input for an option.
+
+    Raises:
+        ValueError: it is no such value.
+    """
+    try:
+        return options_of(table)[name].parse(text)
+    except ValueError as error:
+        raise ValueError(f"'{name}': {error}.") from None
 
 
-def batch_input() -> io.Combo.Input:
-    return io.Combo.Input(
-        "batch",
-        options=[MERGE, EACH],
-        default=MERGE,
-        tooltip="A batch of style pictures is one style seen several times, or (each) one style for each content.",
-    )
+def alpha_input() -> io.Input:
+    return option_input(Options, "alpha", display_mode=io.NumberDisplay.slider)
 
 
-def size_input(optional: bool = False) -> io.Int.Input:
-    return _short_side_input("size", "Short side of the result in pixels; 0 keeps the content's size.", optional)
-
-
-def work_size_input(optional: bool = False) -> io.Int.Input:
-    tooltip = (
-        "Short side at which to stylize, for large strokes in a large result: the content's detail is brought back"
-        " afterwards. 0 is the size of the result."
-    )
-    return _short_side_input("work_size", tooltip, optional)
-
-
-def _short_side_input(name: str, tooltip: str, optional: bool) -> io.Int.Input:
-    return io.Int.Input(name, optional=optional, default=0, min=0, max=_LARGEST, step=8, tooltip=tooltip)
-
-
-def tile_input(optional: bool = False) -> io.Combo.Input:
-    return io.Combo.Input(
-        "tile",
-        optional=optional,
-        options=["auto", "off", "256", "512", "1024", "2048"],
-        default="auto",
-        tooltip="Side of the tiles in pixels. auto fits them to the memory, off takes each picture as a whole. The"
-        " result is the same.",
-    )
+def tile_input(**others: Any) -> io.Input:
+    """Both words and a few sizes."""
+    return option_input(Options, "tile", options=[*options_of(Options)["tile"].choices, *_TILES], **others)
 
 
 def tile_size(tile: str) -> TileSize:
     """The choice of :func:`tile_input` as adain_core takes it."""
-    return int(tile) if tile.isdecimal() else cast(Literal["auto", "off"], tile)
-
-
-def transform_input(optional: bool = False) -> io.Combo.Input:
-    return io.Combo.Input(
-        "transform",
-        optional=optional,
-        options=list(TRANSFORMS),
-        default="adain",
-        tooltip="How the features take on the style. adain matches means and standard deviations; wct and gaussian-ot"
-        " also covariances; efdm and histogram whole distributions; instance-norm removes the content's own style.",
-    )
-
-
-def keep_colors_input() -> io.Combo.Input:
-    return io.Combo.Input(
-        "keep_colors",
-        options=[OFF, *COLOR_METHODS],
-        default=OFF,
-        tooltip="Keep the content's colors. luminance takes only light and shade from the result; covariance and"
-        " histogram give the style the content's colors before it is measured.",
-    )
+    return options_of(Options)["tile"].parse(tile)

@@ -10,9 +10,11 @@ from comfy.model_management import intermediate_device
 from comfy_api.latest import io, ui
 
 from ..adain_core.models.weights import EMBEDDED
+from ..adain_core.options import StyleOptions
 from ..adain_core.styles.files import read_style
 from ..adain_core.styles.stats import StyleStats
 from .images import to_image
+from .inputs import option_input
 from .models import file_digest, register_folder
 from .schema import node_schema
 from .types import AdaINStyle
@@ -57,11 +59,7 @@ class AdaINSaveStyle(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 AdaINStyle.Input("style", tooltip="From Compute Style Stats or Mix Styles; a batch gives several."),
-                io.String.Input(
-                    "filename_prefix",
-                    default="style",
-                    tooltip="Name of the file; a number is added. May begin with a subfolder: oil/waves.",
-                ),
+                option_input(StyleOptions, "filename_prefix"),
             ],
             outputs=[io.String.Output(display_name="filename", tooltip="The name that Load Style will list.")],
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,16 +15,18 @@ from comfy_api.latest import io
 from ..adain_core.models.hub import HubError, HubFile, download, hash_of
 from ..adain_core.models.presets import PRESETS
 from ..adain_core.models.weights import EMBEDDED, embedded_models, fetch_preset, load_model, load_weights
-from ..adain_core.runtime.device import DTYPES, resolve_dtype
+from ..adain_core.options import ModelOptions
+from ..adain_core.runtime.device import resolve_dtype
 from ..adain_core.runtime.progress import Progress
-from .inputs import check_choices
+from ..adain_core.runtime.tables import options_of
+from .inputs import check_choices, input_for
 from .progress import interrupt_between_layers, progress_bar
 from .schema import node_schema
 from .types import AdaINModel, Model, Networks
 
 FOLDER = "adain"
-OWN_DECODER = "the model's own"
-PRECISIONS = ["auto", *DTYPES]
+_OPTIONS = options_of(ModelOptions)
+OWN_DECODER = _OPTIONS["decoder"].unset
 _MOST_LOADED = 4
 _loaded: dict[tuple[object, ...], Model] = {}
 
@@ -135,36 +138,17 @@ class AdaINModelLoader(io.ComfyNode):
             description="Loads an encoder and a decoder for style transfer: an embedded model, a .safetensors file in"
             " models/adain, or one from the Hugging Face Hub.",
             inputs=[
-                io.Combo.Input(
+                input_for(
                     "model",
-                    options=[*names, *hub_names()],
-                    tooltip="An embedded model (works offline, but those named vgg19 are decoders whose encoder comes"
-                    " from the Hub), a .safetensors file in ComfyUI's models/adain folder, or an encoder that"
-                    " is downloaded from the named repository of the Hub when it is first used. A file with a"
-                    " decoder alone finds its encoder beside it or on the Hub. Press R after adding files.",
+                    replace(_OPTIONS["model"], choices=(*names, *hub_names())),
+                    "Files belong into ComfyUI's models/adain folder; press R after adding some.",
                 ),
-                io.Combo.Input(
+                input_for(
                     "decoder",
-                    options=[OWN_DECODER, *names],
-                    default=OWN_DECODER,
-                    tooltip="Another decoder for the model's encoder: plain, or with skip connections, which keep more"
-                    " of the content's detail. It must belong to the same space.",
+                    replace(_OPTIONS["decoder"], default=OWN_DECODER, choices=(OWN_DECODER, *names), unset=""),
                 ),
-                io.Combo.Input(
-                    "precision",
-                    options=PRECISIONS,
-                    default="auto",
-                    tooltip="Number format of the convolutions. auto is bfloat16 where the hardware is faster in it,"
-                    " else float32. Statistics are always in float32.",
-                ),
-                io.String.Input(
-                    "hub_address",
-                    optional=True,
-                    default="",
-                    tooltip="A file on the Hugging Face Hub to use in place of 'model', as"
-                    " hf://owner/repository/file.safetensors@revision; downloaded when it is first used. Leave it empty"
-                    " for none. ADAIN_OFFLINE=1 in the environment forbids all downloads.",
-                ),
+                input_for("precision", _OPTIONS["dtype"]),
+                input_for("hub_address", _OPTIONS["hub_address"], optional=True),
             ],
             outputs=[
                 AdaINModel.Output(display_name="model", tooltip="Encoder and decoder, for the other AdaIN nodes.")

@@ -9,36 +9,21 @@ from comfy.model_management import intermediate_device
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..adain_core.options import DETAILS, Options, StyleOptions
 from ..adain_core.pipeline.blend import Blend
 from ..adain_core.pipeline.features import Features
 from ..adain_core.pipeline.tiling import TileSize
 from ..adain_core.runtime.progress import Progress, ignore_progress
+from ..adain_core.runtime.tables import options_of
 from ..adain_core.styles.stats import Detail, StyleStats, mix, mix_by_transport
 from .batches import in_turn, join, parts_to_blend
 from .images import from_image, from_mask, to_image
-from .inputs import (
-    EACH,
-    MERGE,
-    alpha_input,
-    batch_input,
-    check_choices,
-    connected,
-    style_scale_input,
-    style_size_input,
-    transform_input,
-)
+from .inputs import EACH, MERGE, alpha_input, check_choices, connected, input_for, option_input
 from .progress import progress_bar
 from .schema import node_schema
 from .types import AdaINFeatures, AdaINModel, AdaINStyle, Content, Model
 
 MOST_STYLES = 8
-_DETAILS: dict[str, Collection[Detail]] = {
-    "none": (),
-    "covariance": ("covariance",),
-    "quantiles": ("quantiles",),
-    "both": ("covariance", "quantiles"),
-}
-_MIXES = ("linear", "wasserstein")
 
 
 def encode(model: Model, image: Tensor, name: str, progress: Progress, tile: TileSize = "auto") -> Content:
@@ -184,19 +169,13 @@ class AdaINComputeStyleStats(io.ComfyNode):
                     tooltip="From Load AdaIN Model; with the same encoder as AdaIN Encode's, which may be alone here.",
                 ),
                 io.Image.Input("image", tooltip="The style picture, or a batch of them."),
-                style_scale_input(),
-                batch_input(),
-                io.Combo.Input(
-                    "detail",
-                    options=list(_DETAILS),
-                    default="none",
-                    tooltip="What to measure besides means and standard deviations: covariance for the transforms wct"
-                    " and gaussian-ot, quantiles for efdm and histogram, or both.",
-                ),
+                option_input(Options, "style_scale"),
+                option_input(StyleOptions, "batch"),
+                option_input(StyleOptions, "detail"),
                 io.Mask.Input(
                     "mask", optional=True, tooltip="Measure only where the mask is white. Soft edges count in part."
                 ),
-                style_size_input(),
+                option_input(Options, "style_size", optional=True),
             ],
             outputs=[AdaINStyle.Output(display_name="style", tooltip="For AdaIN Blend, Mix Styles and Save Style.")],
         )
@@ -217,7 +196,7 @@ class AdaINComputeStyleStats(io.ComfyNode):
         style_size: int = 0,
     ) -> io.NodeOutput:
         progress = progress_bar()
-        wanted = _DETAILS[detail]
+        wanted = DETAILS[detail]
         return io.NodeOutput(
             compute_style_stats(
                 model, image, "image", progress, batch, style_scale, wanted, mask, style_size=style_size
@@ -231,18 +210,11 @@ class AdaINMixStyles(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         inputs: list[io.Input] = []
+        weight = replace(options_of(StyleOptions)["weights"], default=1.0, unset="", many=False)
         for i in range(1, MOST_STYLES + 1):
             inputs += [
                 AdaINStyle.Input(f"style_{i}", optional=i > 2, tooltip="A style from the same model as the others."),
-                io.Float.Input(
-                    f"weight_{i}",
-                    optional=i > 2,
-                    default=1.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip=f"Share of style_{i}, relative to the other weights.",
-                ),
+                input_for(f"weight_{i}", weight, optional=i > 2),
             ]
         return node_schema(
             "AdaINMixStyles",
@@ -251,13 +223,7 @@ class AdaINMixStyles(io.ComfyNode):
             description="Blends two to eight styles into one, by weights relative to one another.",
             inputs=[
                 *inputs[:4],
-                io.Combo.Input(
-                    "method",
-                    options=list(_MIXES),
-                    default="linear",
-                    tooltip="linear: the mean of the statistics. wasserstein: the style in between by optimal"
-                    " transport, which differs where the styles were measured with covariance.",
-                ),
+                option_input(StyleOptions, "method"),
                 *inputs[4:],
             ],
             outputs=[AdaINStyle.Output(display_name="style", tooltip="The mixture; it has no picture of its own.")],
@@ -301,7 +267,7 @@ class AdaINBlend(io.ComfyNode):
                 AdaINFeatures.Input("features", tooltip="From AdaIN Encode, or from an earlier AdaIN Blend."),
                 AdaINStyle.Input("style", tooltip="From Compute Style Stats, Mix Styles or Load Style."),
                 alpha_input(),
-                transform_input(),
+                option_input(Options, "transform"),
                 io.Mask.Input(
                     "mask",
                     optional=True,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..adain_core.images.color import ColorMethod, match_color
 from ..adain_core.images.detail import restore_detail, shrink
+from ..adain_core.options import Options, StyleOptions
 from ..adain_core.pipeline.blend import Blend
 from ..adain_core.pipeline.thumbnails import stylize_by_thumbnail
 from ..adain_core.pipeline.tiling import TileSize
@@ -21,21 +22,7 @@ from ..adain_core.styles.transforms import DETAILS
 from .batches import in_turn, join, one_by_one, parts_to_blend
 from .color import preserve_color
 from .images import from_image, from_image_at, from_mask, to_image
-from .inputs import (
-    EACH,
-    OFF,
-    alpha_input,
-    batch_input,
-    check_choices,
-    keep_colors_input,
-    size_input,
-    style_scale_input,
-    style_size_input,
-    tile_input,
-    tile_size,
-    transform_input,
-    work_size_input,
-)
+from .inputs import EACH, OFF, alpha_input, check_choices, option_input, tile_input, tile_size
 from .progress import progress_bar
 from .regions import masked_styles, regions_input
 from .schema import node_schema
@@ -68,12 +55,12 @@ class AdaINStylize(io.ComfyNode):
                 io.Image.Input("content", tooltip="What the result shows: one picture or a batch."),
                 io.Image.Input("style", tooltip="How the result looks: one picture or a batch. Its size is free."),
                 alpha_input(),
-                transform_input(),
-                keep_colors_input(),
-                size_input(),
-                work_size_input(),
-                style_scale_input(),
-                batch_input(),
+                option_input(Options, "transform"),
+                option_input(Options, "keep_colors"),
+                option_input(Options, "size"),
+                option_input(Options, "work_size"),
+                option_input(Options, "style_scale"),
+                option_input(StyleOptions, "batch"),
                 tile_input(),
                 io.Mask.Input(
                     "mask",
@@ -85,14 +72,8 @@ class AdaINStylize(io.ComfyNode):
                     optional=True,
                     tooltip="Measure the style only where this mask is white. Soft edges count in part.",
                 ),
-                io.Boolean.Input(
-                    "low_memory",
-                    optional=True,
-                    default=False,
-                    tooltip="For pictures so large that even tiles do not fit: the content is measured on a thumbnail,"
-                    " so memory grows with the tile alone. The result is approximate; for adain and instance-norm.",
-                ),
-                style_size_input(),
+                option_input(Options, "low_memory", optional=True),
+                option_input(Options, "style_size", optional=True),
                 regions_input(),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The stylized picture.")],

@@ -8,13 +8,13 @@ from itertools import repeat
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.films.smoothing import CUT, SMOOTHING, Mask, StyleTimeline, stylize_frames
-from ..adain_core.images.color import COLOR_METHODS
+from ..adain_core.films.smoothing import Mask, StyleTimeline, stylize_frames
 from ..adain_core.images.pictures import Picture
+from ..adain_core.options import FilmOptions, Options
 from ..adain_core.styles.stats import StyleStats
 from .batches import join
 from .images import from_image, from_mask, to_image
-from .inputs import OFF, alpha_input, check_choices, size_input, tile_input, tile_size, transform_input, work_size_input
+from .inputs import OFF, alpha_input, check_choices, option_input, tile_input, tile_size
 from .progress import progress_bar
 from .regions import masked_styles, regions_input
 from .schema import node_schema
@@ -39,29 +39,9 @@ class AdaINStylizeVideo(io.ComfyNode):
                 io.Image.Input("frames", tooltip="The frames in the order of time."),
                 AdaINStyle.Input("style", tooltip="From Compute Style Stats, Mix Styles or Load Style."),
                 alpha_input(),
-                io.Float.Input(
-                    "smoothing",
-                    default=SMOOTHING,
-                    min=0.0,
-                    max=0.99,
-                    step=0.01,
-                    tooltip="Share of the past in the statistics of each frame: 0 is none, 0.9 remembers about ten"
-                    " frames.",
-                ),
-                io.Float.Input(
-                    "cut",
-                    default=CUT,
-                    min=0.01,
-                    max=10.0,
-                    step=0.01,
-                    tooltip="How much the statistics must change from one frame to the next to count as a cut.",
-                ),
-                io.Combo.Input(
-                    "keep_colors",
-                    options=[OFF, *COLOR_METHODS],
-                    default=OFF,
-                    tooltip="Give each frame its own colors back, by the methods of Preserve Color.",
-                ),
+                option_input(FilmOptions, "smoothing"),
+                option_input(FilmOptions, "cut"),
+                option_input(Options, "keep_colors"),
                 AdaINStyle.Input(
                     "style_end", optional=True, tooltip="A second style; the first one turns into it over the film."
                 ),
@@ -70,16 +50,10 @@ class AdaINStylizeVideo(io.ComfyNode):
                     optional=True,
                     tooltip="Stylize where the mask is white: one mask for all frames, or one for each.",
                 ),
-                io.Boolean.Input(
-                    "low_memory",
-                    optional=True,
-                    default=False,
-                    tooltip="For frames so large that even tiles do not fit: their statistics come from thumbnails, so"
-                    " memory grows with the tile alone. The result is approximate; for adain and instance-norm.",
-                ),
-                transform_input(optional=True),
-                size_input(optional=True),
-                work_size_input(optional=True),
+                option_input(Options, "low_memory", optional=True),
+                option_input(Options, "transform", optional=True),
+                option_input(Options, "size", optional=True),
+                option_input(Options, "work_size", optional=True),
                 tile_input(optional=True),
                 regions_input(),
             ],

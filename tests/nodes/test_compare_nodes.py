@@ -65,7 +65,7 @@ def test_a_grid_encodes_the_content_once_and_keeps_no_more_than_it_shows(comfy, 
 
 @pytest.mark.parametrize("alphas", ["", "0.5, x", "2", "nan", "-0.1"])
 def test_alphas_that_are_none_are_named(comfy, tiny, alphas):
-    with pytest.raises(ValueError, match=f"'alphas' is '{alphas}'"):
+    with pytest.raises(ValueError, match=f"'alphas': '{alphas}' is not numbers from 0 to 1"):
         comfy.call("AdaINStyleGrid", content=image(), alphas=alphas, cell=64, model_1=tiny, style_1=image())
 
 

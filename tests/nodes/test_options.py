@@ -1,16 +1,25 @@
 """The command line, Python and the nodes have the same options under the same names."""
 
 import inspect
+from dataclasses import is_dataclass
 
+from adain_core import options
 from adain_core.cli import make_parser
 from adain_core.films.smoothing import stylize_frames
 from adain_core.pipeline.transfer import StyleTransfer
+from adain_core.runtime.tables import Table, options_of
+from tests.nodes.api_forms import widgets_of
 
 FILES = {"help", "content", "style", "out", "overwrite"}
 # The nodes have these in Load AdaIN Model; ComfyUI itself chooses the device.
 LOADING = {"model", "decoder", "device", "dtype", "tile_memory"}
 # A film's style is made before: by compute_style_stats, mix and StyleTimeline, by Compute Style Stats and Mix Styles.
 MAKING_A_STYLE = {"style_mask", "style_size", "style_scale", "weights", "keyframe"}
+
+# What lists files on the user's disk is in no table.
+LISTED = {("AdaINLoadStyle", "style")}
+TABLES = [table for _, table in inspect.getmembers(options, is_dataclass) if issubclass(table, Table)]
+OPTIONS = [option for table in TABLES for option in options_of(table).values()]
 
 
 def at_the_command_line(command):
@@ -45,3 +54,18 @@ def test_loading(comfy):
     options = LOADING & at_the_command_line("stylize")
     assert in_python(StyleTransfer.from_pretrained) == options == LOADING
     assert in_the_node(comfy, "AdaINModelLoader") == {"decoder", "precision", "hub_address"}
+
+
+def test_every_widget_says_and_takes_what_the_table_says(comfy):
+    widgets = [(id, i) for id, node in comfy.nodes.items() if id.startswith("AdaIN") for i in widgets_of(node)]
+    assert len(widgets) > 40
+    for widget in (widget for id, widget in widgets if (id, widget.id) not in LISTED):
+        said = widget.options
+        (option,) = [option for option in OPTIONS if said["tooltip"].startswith(option.sentence)]
+        if widget.io_type in ("INT", "FLOAT"):
+            low = 0 if option.unset and not option.many else option.low
+            assert (said["min"], said["max"], said.get("step")) == (low, option.high, option.step), widget.id
+        if widget.io_type in ("INT", "FLOAT", "BOOLEAN") and not option.many:
+            assert said["default"] == (option.default or 0), widget.id
+        if widget.io_type == "COMBO":
+            assert set(option.choices) <= set(said["options"]), widget.id
