@@ -185,9 +185,9 @@ def test_evaluate_names_what_is_missing(data: Path, capsys: pytest.CaptureFixtur
     [
         ("--alpha=nan", "'nan' is not a number from 0 to 1"),
         ("--alpha=2", "'2' is not a number from 0 to 1"),
-        ("--pairs=0", "'0' is not a whole number from 1 to a billion"),
+        ("--pairs=0", "'0' is not a whole number from 1 to 1000000000"),
         ("--size=15", "'15' is too small; expected at least 16 pixels"),
-        ("--size=-1", "'-1' is not a whole number from 1 to a billion"),
+        ("--size=-1", "'-1' is not a whole number from 1 to 1000000000"),
     ],
 )
 def test_evaluate_names_numbers_that_are_none(
