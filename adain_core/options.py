@@ -310,7 +310,7 @@ class Optimization(Table):
     )
     iterations: int = option(
         300,
-        "How often the loss and its gradient are computed in all, over all scales. More is better and slower.",
+        "How often the loss and its gradient are computed in all. More is better and slower.",
         low=1,
         high=10000,
     )

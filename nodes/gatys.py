@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from comfy.model_management import throw_exception_if_processing_interrupted
@@ -58,10 +57,6 @@ def _starts(start: Tensor, count: int) -> Sequence[Tensor]:
             " content."
         )
     return pictures.expand(count, -1, -1, -1).split(1)
-
-
-def _settings(preset: str, iterations: int, optimizer: str, seed: int) -> gatys.Settings:
-    return replace(gatys.PRESETS[preset], iterations=iterations, optimizer=optimizer, seed=seed)
 
 
 def _load_encoder(
@@ -153,10 +148,12 @@ class AdaINGatys(io.ComfyNode):
         start: Tensor | None = None,
         style_size: int = 0,
     ) -> io.NodeOutput:
+        options = GatysOptions(
+            size=size or None, style_size=style_size or None, style_weight=style_weight, init=init, preset=preset
+        )
+        settings = gatys.settings_of(options, iterations=iterations, optimizer=optimizer, seed=seed)
         contents, alpha = from_image_at(content, "content", size)
         styles = _styles(style, style_size or size)
-        settings = _settings(preset, iterations, optimizer, seed)
-        settings = replace(settings, style_weight=style_weight * settings.style_weight)
         starts = [init] * len(contents) if start is None else _starts(start, len(contents))
         encoder = _load_encoder(model, (contents.shape[-2], contents.shape[-1]), settings, styles)
         watch = _Watch(len(contents), iterations)
@@ -206,7 +203,8 @@ class AdaINTextureSynthesis(io.ComfyNode):
         seed: int,
     ) -> io.NodeOutput:
         styles = _styles(style)
-        settings = _settings(preset, iterations, optimizer, seed)
+        options = GatysOptions(preset=preset)
+        settings = gatys.settings_of(options, iterations=iterations, optimizer=optimizer, seed=seed)
         encoder = _load_encoder(model, (height, width), settings, styles)
         watch = _Watch(1, iterations)
         result = gatys.synthesize_texture(encoder, styles, (height, width), settings, watch)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..gatys import PRESETS, Result, Settings, Style, stylize
+from ..gatys import Result, Settings, Style, settings_of, stylize
 from ..images.pictures import read_picture, scale_short_side, write_picture
 from ..options import GatysOptions, ModelOptions, Optimization, StyleOptions
 from ..pipeline.transfer import StyleTransfer
@@ -80,9 +80,8 @@ def read_styles(
 
 def read_settings(args: argparse.Namespace) -> Settings:
     """The preset with what the user gave."""
-    preset = PRESETS[args.preset]
-    given = {name: getattr(args, name) for name in _OVERRIDES if getattr(args, name) is not None}
-    return replace(preset, style_weight=args.style_weight * preset.style_weight, **given)
+    options = GatysOptions(preset=args.preset, style_weight=args.style_weight)
+    return settings_of(options, **{name: getattr(args, name) for name in _OVERRIDES})
 
 
 def describe(result: Result) -> str:

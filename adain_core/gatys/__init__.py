@@ -1,7 +1,8 @@
 """Style transfer and texture synthesis by optimization of the picture itself (Gatys, Ecker and Bethge 2015, 2016)."""
 
-from .gram import PRESETS, Losses, Settings, Style
-from .optimization import Init, OnStep, Result, Step, estimate_memory, ignore_step, stylize, synthesize_texture
+from ..options import Init
+from .gram import PRESETS, Losses, Settings, Style, settings_of
+from .optimization import OnStep, Result, Step, estimate_memory, ignore_step, stylize, synthesize_texture
 
 __all__ = [
     "PRESETS",
@@ -14,6 +15,7 @@ __all__ = [
     "Style",
     "estimate_memory",
     "ignore_step",
+    "settings_of",
     "stylize",
     "synthesize_texture",
 ]

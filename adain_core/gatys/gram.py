@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,42 +19,11 @@ from ..images.masks import resize_mask
 from ..images.pictures import resize
 from ..measure.losses import total_variation
 from ..networks.encoder import Encoder
+from ..options import GatysOptions, Optimization, Preset
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What is optimized, and how. The defaults are Gatys' own choice of layers.
-
-    Args:
-        content_tap: the layer whose features stay near the content's.
-        style_taps: the layers whose Gram matrices become the style's.
-        content_weight: factor on the content loss, the mean squared difference of the features.
-        style_weight: factor on the style loss, see :func:`gram_distance`. Gatys' program has 1e3, which hardly leaves
-            the photo within a few hundred evaluations.
-        variation_weight: factor on the total variation of the picture.
-        optimizer: ``lbfgs`` (:mod:`adain_core.gatys.lbfgs`) or ``adam`` (learning rate 0.02).
-        iterations: evaluations of the loss and its gradient in all, shared equally by the scales. Most steps of L-BFGS
-            and all of Adam take one.
-        scales: from coarse to fine, each larger than the one before by sqrt(2); the last one is the full size. Scales
-            whose short side would have less than 32 pixels are left out.
-        history: pairs of vectors that L-BFGS remembers; each takes up to 48 bytes for each pixel.
-        tolerance: a scale ends when its lowest loss fell by a smaller share than this over 20 evaluations; 0 for never.
-        pooling: ``max`` as in VGG-19, or ``average``, which Gatys found to give slightly nicer pictures.
-        seed: of the noise.
-    """
-
-    content_tap: str = "relu4_2"
-    style_taps: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    content_weight: float = 1.0
-    style_weight: float = 1e5
-    variation_weight: float = 0.0
-    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    iterations: int = 300
-    scales: int = 1
-    history: int = 20
-    tolerance: float = 0.0
-    pooling: Literal["max", "average"] = "max"
-    seed: int = 0
+class Settings(Optimization):
+    """What is optimized, and how, for encoders that may lack some of the layers."""
 
     def for_encoder(self, encoder: Encoder) -> Settings:
         """The same settings with layers that the encoder has: styles without those that it lacks, content at its last
@@ -74,7 +43,7 @@ class Settings:
         return replace(self, content_tap=content_tap, style_taps=style_taps)
 
 
-PRESETS = {
+PRESETS: dict[Preset, Settings] = {
     "gatys": Settings(),
     "tutorial": Settings(
         content_tap="conv2_2",
@@ -86,6 +55,17 @@ PRESETS = {
 """``gatys``: the layers of the paper. ``tutorial``: what PyTorch's widely used tutorial does, which is not Gatys'
 choice: the first five convolutions before their ReLUs, content at the fourth, style weight 1e6, 300 evaluations. It is
 meant for torchvision's VGG-19."""
+
+
+def settings_of(options: GatysOptions, **changes: Any) -> Settings:
+    """The settings of a preset, with the style's weight multiplied and with changes; None leaves the preset's value.
+
+    Raises:
+        ValueError: a change is out of range.
+    """
+    preset = PRESETS[options.preset]
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(preset, style_weight=options.style_weight * preset.style_weight, **given)
 
 
 @dataclass(frozen=True)

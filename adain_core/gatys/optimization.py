@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from torch import Tensor
 from ..images.masks import checked_mask
 from ..images.pictures import checked_image, resize
 from ..networks.encoder import Encoder
+from ..options import Init, Pooling
 from ..runtime.memory import available_memory
 from . import lbfgs
 from .gram import PRESETS, Losses, Objective, Settings, Style
@@ -38,11 +39,8 @@ __all__ = [
     "synthesize_texture",
 ]
 
-Init = Literal["content", "noise"]
-
 _ADAM_RATE = 0.02
-_OPTIMIZERS = ("lbfgs", "adam")
-_POOLING: dict[str, Callable[..., Tensor]] = {"max": F.max_pool2d, "average": F.avg_pool2d}
+_POOLING: dict[Pooling, Callable[..., Tensor]] = {"max": F.max_pool2d, "average": F.avg_pool2d}
 _SMALLEST_SCALE = 32
 _STOP_WINDOW = 20
 # Bytes that any optimization takes, as measured, beside two copies of the weights: the network's own, and one laid out
@@ -299,17 +297,6 @@ def _own_copy(encoder: Encoder, settings: Settings) -> Encoder:
 
 
 def _check(encoder: Encoder, styles: Sequence[Style], size: tuple[int, int], settings: Settings) -> None:
-    for name in ("iterations", "scales", "history"):
-        if getattr(settings, name) < 1:
-            raise ValueError(f"{name} is {getattr(settings, name)}; expected a whole number from 1 on.")
-    if not 0 <= settings.seed < 2**63:
-        raise ValueError(f"seed is {settings.seed}; expected a whole number from 0 to 2^63 - 1.")
-    for name in ("content_weight", "style_weight", "variation_weight", "tolerance"):
-        if not (math.isfinite(getattr(settings, name)) and getattr(settings, name) >= 0):
-            raise ValueError(f"{name} is {getattr(settings, name)}; expected a finite number, not negative.")
-    for name, known in (("optimizer", _OPTIMIZERS), ("pooling", _POOLING)):
-        if getattr(settings, name) not in known:
-            raise ValueError(f"{name} is '{getattr(settings, name)}'; expected {' or '.join(known)}.")
     if not styles:
         raise ValueError("There is no style; give one or more.")
     for style in styles:

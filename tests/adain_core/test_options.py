@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from adain_core import options
-from adain_core.options import FilmOptions, Optimization, Options, StyleOptions
+from adain_core.options import FilmOptions, GatysOptions, GridOptions, Optimization, Options, StyleOptions
 from adain_core.runtime.tables import Option, Table, options_of
 
 TABLES = [t for _, t in inspect.getmembers(options, is_dataclass) if issubclass(t, Table)]
@@ -51,6 +51,7 @@ def test_a_value_that_does_not_fit_is_refused_in_the_words_of_the_user(values, e
 def test_bounds_belong_to_the_range():
     assert Options(alpha=0, size=1, tile=8).alpha == 0
     assert Options(alpha=1, size=16384, tile="off", keep_colors=None).size == 16384
+    assert GatysOptions(size=None).size is None
     assert Options(alpha=numpy.float32(0.5), size=numpy.int64(64)).size == 64
     with pytest.raises(ValueError, match=r"smoothing is 1; expected a number from 0 to 0\.99"):
         FilmOptions(smoothing=1)
@@ -82,6 +83,12 @@ def test_a_list_is_refused_for_one_of_its_values():
 )
 def test_texts_become_values_of_the_options_type(option, text, value):
     assert option.parse(text) == value and type(option.parse(text)) is type(value)
+
+
+def test_a_value_is_shown_as_users_write_it():
+    entries = options_of(GridOptions)
+    assert entries["alphas"].shown((0.25, 1.0)) == "0.25, 1" and entries["cell"].shown(64) == "64"
+    assert entries["alphas"].parse(entries["alphas"].shown((0.25, 1.0))) == (0.25, 1.0)
 
 
 @pytest.mark.parametrize(

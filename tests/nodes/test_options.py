@@ -69,3 +69,7 @@ def test_every_widget_says_and_takes_what_the_table_says(comfy):
             assert said["default"] == (option.default or 0), widget.id
         if widget.io_type == "COMBO":
             assert set(option.choices) <= set(said["options"]), widget.id
+            assert said["default"] == option.default or (
+                option.default is None and said["default"] in ("off", option.unset)
+            )
+        assert said.get("display") == ("slider" if widget.id == "alpha" else None)

@@ -1,13 +1,15 @@
 """The arguments of the commands come from the table of options."""
 
 import inspect
+from argparse import ArgumentParser
 from dataclasses import is_dataclass
 
 import pytest
 
 from adain_core import options
 from adain_core.cli import make_parser
-from adain_core.runtime.tables import Table, options_of
+from adain_core.cli.options import add_option
+from adain_core.runtime.tables import Option, Table, options_of
 
 TABLES = [table for _, table in inspect.getmembers(options, is_dataclass) if issubclass(table, Table)]
 # Files and folders, and what a command does with them.
@@ -33,6 +35,10 @@ def entry_of(action):
 def test_an_argument_says_and_takes_what_the_table_says(parser, action):
     entry = entry_of(action)
     assert action.default in (None, entry.default)
+    if action.default not in (None, False):
+        assert action.help.endswith(f"default: {entry.shown(entry.default)})")
+    elif entry.default is None:
+        assert action.help.endswith(f"default: {entry.unset})")
     if entry.low is not None and not entry.many:
         assert entry.range in action.help
         assert action.type(str(entry.low)) == entry.low
@@ -51,3 +57,20 @@ def test_a_value_out_of_range_is_refused_by_the_name_of_the_argument(parser, act
             parser.parse_args([f"{action.option_strings[0]}={value}"])
         error = capsys.readouterr().err
         assert end.value.code == 2 and f"argument {action.option_strings[0]}: '{value}' is " in error
+
+
+def test_the_usage_shows_how_a_value_is_written():
+    usage = " ".join(COMMANDS["stylize"].format_usage().split())
+    for part in (
+        "[--weights W,W,...]",
+        "[--keep-colors {luminance,covariance,histogram}]",
+        "[--tile TILE]",
+        "[--low-memory]",
+    ):
+        assert part in usage
+
+
+def test_a_sentence_may_hold_a_percent_sign():
+    parser = ArgumentParser()
+    add_option(parser, "share", Option(50, "In %.", low=0, high=100))
+    assert "In % (from 0 to 100; default: 50)" in parser.format_help()

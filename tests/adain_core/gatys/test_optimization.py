@@ -13,15 +13,18 @@ from adain_core.gatys import (
     Step,
     Style,
     estimate_memory,
+    settings_of,
     stylize,
     synthesize_texture,
 )
 from adain_core.gatys.gram import Objective, gram_distance, gram_matrix
-from adain_core.gatys.optimization import _style_memory
+from adain_core.gatys.optimization import _POOLING, _style_memory
 from adain_core.images.pictures import read_picture, resize
 from adain_core.measure.losses import total_variation
 from adain_core.models.weights import EMBEDDED, load_weights
 from adain_core.networks.encoder import Encoder
+from adain_core.options import GatysOptions
+from adain_core.runtime.tables import options_of
 from tests.helpers import TINY_WIDTHS, random_picture
 
 QUICK = Settings(iterations=30)
@@ -309,6 +312,16 @@ def test_the_estimate_of_memory_covers_what_the_gradient_keeps(lite):
     whole, fixed = (estimate_memory(lite, size, replace(settings, optimizer="adam")) for size in ((96, 128), (0, 0)))
     estimate = whole - fixed
     assert 0.4 * estimate < total < estimate
+
+
+def test_every_choice_of_the_table_is_known():
+    assert tuple(PRESETS) == options_of(GatysOptions)["preset"].choices
+    assert tuple(_POOLING) == options_of(Settings)["pooling"].choices
+
+
+def test_the_settings_of_a_preset_are_its_own_but_for_what_is_given():
+    settings = settings_of(GatysOptions(preset="tutorial", style_weight=0.5), iterations=7, seed=None)
+    assert settings == replace(PRESETS["tutorial"], style_weight=5e5, iterations=7)
 
 
 @pytest.mark.parametrize(
