@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from adain_core.images.pictures import Picture, read_picture, scale_short_side, write_picture
+from adain_core.images.files import read_picture, write_picture
+from adain_core.images.pictures import Picture, scale_short_side
 from adain_core.pipeline.transfer import StyleTransfer
 from tests.helpers import ROOT
 

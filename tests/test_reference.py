@@ -4,7 +4,8 @@ project's own decoders for the same encoder."""
 import pytest
 import torch
 
-from adain_core.images.pictures import read_picture, scale_short_side
+from adain_core.images.files import read_picture
+from adain_core.images.pictures import scale_short_side
 from adain_core.measure.losses import content_loss, style_losses
 from adain_core.models.presets import VGG19_NORMALIZED
 from adain_core.models.weights import load_model

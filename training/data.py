@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from adain_core.images.pictures import IMAGE_SUFFIXES
+from adain_core.images import files
+from adain_core.images.files import IMAGE_SUFFIXES, ImageError
 
 from .command import TrainingError
 from .torchvision_compat import v2
@@ -37,16 +38,15 @@ def find_images(*places: Path) -> list[Path]:
 
 
 def open_image(path: Path) -> Image.Image:
-    """An image file as RGB, upright.
+    """An image file as 8-bit RGB, upright and in sRGB.
 
     Raises:
         TrainingError: it is damaged, not an image, or too large to be safe.
     """
     try:
-        with Image.open(path) as file:
-            return ImageOps.exif_transpose(file).convert("RGB")
-    except Exception as error:  # damaged tags fail in many ways: struct.error, TypeError, AttributeError
-        raise TrainingError(f"{path} cannot be read as an image: {error}.") from error
+        return files.open_image(path)
+    except ImageError as error:
+        raise TrainingError(str(error)) from error
 
 
 def center_square(path: Path, size: int) -> Tensor:

@@ -40,7 +40,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from adain_core.cli.options import add_options
-from adain_core.images.pictures import IMAGE_SUFFIXES, Picture, write_picture
+from adain_core.images.files import IMAGE_SUFFIXES, write_picture
+from adain_core.images.pictures import Picture
 from adain_core.measure.correlation import chroma_correlation
 from adain_core.measure.losses import measure, psnr
 from adain_core.models.spaces import digest

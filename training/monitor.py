@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from adain_core.images.pictures import Picture, write_picture
+from adain_core.images.files import write_picture
+from adain_core.images.pictures import Picture
 
 from .checkpoint import Log
 from .data import RandomCrops

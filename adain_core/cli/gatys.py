@@ -9,7 +9,8 @@ from pathlib import Path
 from torch import Tensor
 
 from ..gatys import Result, Settings, Style, settings_of, stylize
-from ..images.pictures import read_picture, scale_short_side, write_picture
+from ..images.files import check_target, read_picture, write_picture
+from ..images.pictures import scale_short_side
 from ..options import GatysOptions, ModelOptions, Optimization, StyleOptions
 from ..pipeline.transfer import StyleTransfer
 from ..runtime.tables import options_of
@@ -52,6 +53,7 @@ def add_optimization_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     check_picture_output(args.out, args.overwrite)
     picture = read_picture(args.content).scaled(args.size)
+    check_target(args.out, picture.rgb.shape[-2:])
     mask = args.mask and read_mask(args.mask)
     styles = read_styles(args.style, args.style_size or args.size, args.weights, None if mask is None else mask[0])
     (encoder, _), settings = load_encoder(args), read_settings(args)

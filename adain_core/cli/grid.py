@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..images.pictures import Picture, read_picture, scale_short_side, write_picture
+from ..images.files import read_picture, write_picture
+from ..images.pictures import Picture, scale_short_side
 from ..images.sheets import contact_sheet, thumbnail
 from ..options import GridOptions, ModelOptions
 from ..pipeline.transfer import StyleTransfer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..images.pictures import read_picture
+from ..images.files import read_picture
 from ..measure.losses import measure_result
 from ..options import ModelOptions
 from .options import add_options, load_encoder, path_name

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from torch import Tensor
 from tqdm import tqdm
 
-from ..images.pictures import ImageError, Picture, format_of, read_picture
+from ..images.files import ImageError, check_target, read_picture
+from ..images.pictures import Picture
 from ..models import weights
 from ..networks.encoder import Encoder
 from ..options import ModelOptions, Options, StyleOptions
@@ -185,7 +186,7 @@ def check_picture_output(path: Path, overwrite: bool) -> None:
         ImageError: with what to do about it.
     """
     check_output(path, overwrite)
-    format_of(path)
+    check_target(path)
 
 
 @contextmanager

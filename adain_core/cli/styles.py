@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ..images.pictures import Picture, write_picture
+from ..images.files import write_picture
+from ..images.pictures import Picture
 from ..options import DETAILS, ModelOptions, Options, StyleOptions
 from ..pipeline.analyzer import StyleAnalyzer
 from ..styles.files import list_styles

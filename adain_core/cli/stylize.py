@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..images.pictures import ImageError, list_images, read_picture, write_picture
+from ..images.files import ImageError, check_target, list_images, read_picture, result_name, write_picture
 from ..options import ModelOptions
 from ..pipeline.transfer import StyleTransfer
 from ..runtime.memory import is_out_of_memory
@@ -91,6 +91,7 @@ class Stylizer:
         """
         try:
             picture = read_picture(source).scaled(self.size)
+            check_target(target, picture.rgb.shape[-2:])
             rgb = self.model(picture.rgb, progress=progress, **self.options)
             write_picture(replace(picture, rgb=rgb), target)
         except (RuntimeError, MemoryError) as error:
@@ -113,7 +114,7 @@ def plan(content: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
         return [(content, out)]
     if out.is_file():
         raise ImageError(f"{content} is a folder, but {out} is a file; name a folder for the results.")
-    jobs = [(source, out / source.name) for source in list_images(content)]
+    jobs = [(source, out / result_name(source)) for source in list_images(content)]
     for _, target in jobs:
         check_picture_output(target, overwrite)
     return jobs

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ..gatys import synthesize_texture
-from ..images.pictures import Picture, write_picture
+from ..images.files import check_target, write_picture
+from ..images.pictures import Picture
 from ..options import Options, TextureOptions
 from ..runtime.tables import options_of
 from .gatys import add_optimization_options, describe, read_settings, read_styles
@@ -55,6 +56,7 @@ def width_and_height(text: str) -> tuple[int, int]:
 def run(args: argparse.Namespace) -> int:
     check_picture_output(args.out, args.overwrite)
     width, height = args.size
+    check_target(args.out, (height, width))
     styles = read_styles(args.style, args.style_size)
     (encoder, _), settings = load_encoder(args), read_settings(args)
     with progress_bar("texture") as progress:

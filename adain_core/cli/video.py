@@ -24,7 +24,7 @@ from ..films.files import (
     read_frames,
 )
 from ..films.smoothing import Mask, StyleTimeline, stylize_frames
-from ..images.pictures import IMAGE_SUFFIXES, list_images
+from ..images.files import IMAGE_SUFFIXES, list_images
 from ..options import FilmOptions, ModelOptions
 from ..runtime.processes import rank, wait_for_all, world_size
 from ..styles.stats import StyleStats, mix

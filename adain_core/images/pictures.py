@@ -1,119 +1,69 @@
-"""Pictures between files, Pillow and tensors."""
+"""Pictures as tensors, to and from Pillow."""
 
 from __future__ import annotations
 
-import io
-import os
-import re
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL import Image
 from torch import Tensor
 
-from ..runtime.files import write_atomically
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-_ANIMATIONS = ("GIF", "PNG", "WEBP")
-# TIFF's tag that says whether a page is a smaller copy of another.
-_SUBFILE_TYPE, _REDUCED = 254, 1
-_DIGITS = re.compile(r"(\d+)")
-_ALPHA_FORMATS = {"PNG", "WEBP", "TIFF"}
-_SAVE_OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
+from .profiles import levels_to_srgb, to_srgb
 
 
-class ImageError(ValueError):
-    """A picture cannot be read or written; the message names the file and what is wrong."""
+@dataclass(frozen=True)
+class Origin:
+    """What a result takes over from the file of its content besides the pixels: how many ``bits`` each color has, 8 or
+    16, the resolution in dots per inch, across and down, and who made it when, as a block of EXIF."""
+
+    bits: int = 8
+    dpi: tuple[float, float] | None = None
+    exif: bytes = b""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as tensors: ``rgb`` [1, 3, H, W] and, where the file has transparency, ``alpha`` [1, 1, H, W], both
-    0..1."""
+    """A picture as tensors: ``rgb`` [1, 3, H, W], sRGB, and, where the file has transparency, ``alpha`` [1, 1, H, W],
+    both 0..1."""
 
     rgb: Tensor
     alpha: Tensor | None = None
+    origin: Origin = Origin()
 
     def scaled(self, size: int | None) -> Picture:
         """The picture with a short side of so many pixels; None keeps its size."""
         alpha = None if self.alpha is None else scale_short_side(self.alpha, size, "size")
-        return Picture(scale_short_side(self.rgb, size, "size"), alpha)
-
-
-def read_picture(path: str | os.PathLike[str]) -> Picture:
-    """Read an image file of any mode; EXIF orientation is applied.
-
-    Raises:
-        ImageError: the file is missing, not an image, an animation or several pages, damaged, or larger than Pillow's
-            limit for decompression bombs.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ImageError(f"There is no image file {path}.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
-                _check_single(path, file)
-                return from_pil(ImageOps.exif_transpose(file))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{path} has too many pixels to be safe: {error}") from error
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:  # damaged tags fail in many ways: struct.error, TypeError, AttributeError
-        reason = "it is empty" if path.stat().st_size == 0 else "it is damaged or not an image"
-        raise ImageError(f"{path} cannot be read as an image: {reason} ({error}).") from error
-
-
-def _check_single(path: Path, file: Image.Image) -> None:
-    """Refuse a file of several pictures, of which the first would stand for all."""
-    if not getattr(file, "is_animated", False):
-        return
-    if file.format in _ANIMATIONS:
-        raise ImageError(f"{path} is an animation, not one picture; 'adain video' takes animated GIF and PNG.")
-    if isinstance(file, TiffImageFile):
-        pages = 0
-        for i in range(file.n_frames):
-            file.seek(i)
-            pages += not file.tag_v2.get(_SUBFILE_TYPE, 0) & _REDUCED
-        file.seek(0)
-        if pages > 1:
-            raise ImageError(f"{path} has {pages} pages, not one picture; save the one you mean as a file of its own.")
-
-
-def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder by name, where ``frame_2`` comes before ``frame_10``.
-
-    Raises:
-        ImageError: there are none.
-    """
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
-    if not paths:
-        raise ImageError(f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
-    return sorted(
-        paths, key=lambda path: [int(part) if part.isdecimal() else part for part in _DIGITS.split(path.name)]
-    )
+        return replace(self, rgb=scale_short_side(self.rgb, size, "size"), alpha=alpha)
 
 
 def from_pil(image: Image.Image) -> Picture:
-    """A Pillow image of any mode (palette, grayscale, 16-bit, CMYK, with or without alpha) as tensors."""
+    """A Pillow image of any mode (palette, grayscale, 16-bit, CMYK, with or without alpha) as tensors in sRGB."""
     if image.mode.startswith("I"):
-        levels = np.asarray(image, dtype=np.float32)
-        clear = image.info.get("transparency")  # the one level that is
-        alpha = None if clear is None else _tensor((levels != clear).astype(np.float32))
-        return Picture(_tensor(levels / 65535).expand(1, 3, -1, -1).clamp(0, 1), alpha)
+        return from_levels(np.asarray(image).clip(0, 65535)[:, :, None], image.info)
     if image.mode == "F":
         return Picture(_tensor(np.array(image)).expand(1, 3, -1, -1).nan_to_num().clamp(0, 1))
+    image = to_srgb(image)
     if image.has_transparency_data:
         pixels = _tensor(np.asarray(image.convert("RGBA"), dtype=np.float32) / 255)
         return Picture(pixels[:, :3].contiguous(), pixels[:, 3:])
     return Picture(_tensor(np.asarray(image.convert("RGB"), dtype=np.float32) / 255))
+
+
+def from_levels(levels: np.ndarray, info: Mapping[Any, Any]) -> Picture:
+    """Levels of 16 bits [H, W, C] (gray, gray and alpha, RGB, RGBA) as tensors in sRGB; ``info`` is that of the Pillow
+    image, with its ICC profile and the one color that is transparent, if there are such."""
+    colors = levels[:, :, : levels.shape[2] - 1 | 1]
+    alpha, clear = None, info.get("transparency")
+    if colors.shape[2] < levels.shape[2]:
+        alpha = _tensor(levels[:, :, -1] / np.float32(65535))
+    elif clear is not None:
+        alpha = _tensor((colors != np.array(clear)).any(axis=2).astype(np.float32))
+    rgb = levels_to_srgb(colors / np.float32(65535), info.get("icc_profile"))
+    return Picture(_tensor(rgb).expand(1, 3, -1, -1), alpha, Origin(16))
 
 
 def _tensor(pixels: np.ndarray) -> Tensor:
@@ -123,40 +73,14 @@ def _tensor(pixels: np.ndarray) -> Tensor:
 
 def to_pil(picture: Picture) -> Image.Image:
     """A picture as an 8-bit Pillow image, RGB or RGBA."""
+    return Image.fromarray(to_levels(picture, 8))
+
+
+def to_levels(picture: Picture, bits: int) -> np.ndarray:
+    """A picture as levels [H, W, 3 or 4] of 8 or 16 bits."""
     channels = picture.rgb if picture.alpha is None else torch.cat([picture.rgb, picture.alpha.to(picture.rgb)], dim=1)
-    pixels = channels[0].detach().float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(pixels)
-
-
-def format_of(path: Path) -> str:
-    """Pillow's name of the format that a file to write will have.
-
-    Raises:
-        ImageError: the suffix is no image format.
-    """
-    format_name = Image.registered_extensions().get(path.suffix.lower(), "")
-    if format_name not in Image.SAVE:
-        raise ImageError(f"'{path.name}' has no known image suffix; use one of {', '.join(IMAGE_SUFFIXES)}.")
-    return format_name
-
-
-def write_picture(picture: Picture, path: str | os.PathLike[str]) -> None:
-    """Write an image file, atomically; alpha is kept in the formats that have it (PNG, WebP, TIFF).
-
-    Raises:
-        ImageError: the suffix is no image format, the format cannot hold such a picture, or there is no room or right
-            to write; nothing half-written is left.
-    """
-    path = Path(path)
-    format_name = format_of(path)
-    image = to_pil(picture if format_name in _ALPHA_FORMATS else Picture(picture.rgb))
-    buffer = io.BytesIO()
-    try:
-        image.save(buffer, format_name, **_SAVE_OPTIONS.get(format_name, {}))
-        write_atomically(path, buffer.getvalue())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{path} cannot be written as {format_name}: {reason}.") from error
+    levels = channels[0].detach().float().clamp(0, 1).mul(2**bits - 1).round().permute(1, 2, 0).cpu().numpy()
+    return levels.astype(np.uint8 if bits == 8 else np.uint16)
 
 
 def checked_image(image: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         OSError: there is no room or no right to write.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    # A part of the name: with all of it, a name that just fits would no longer.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

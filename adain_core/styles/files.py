@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from ..images.files import ImageError, opened
 from ..images.pictures import Picture, from_pil, to_pil
 from ..runtime.files import FORMAT, log_passed_over, write_atomically
 
@@ -193,9 +194,9 @@ def _encode_thumbnail(image: Tensor) -> str:
 
 def _decode_thumbnail(path: Path, text: str) -> Tensor:
     try:
-        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["JPEG"]) as image:
+        with opened(io.BytesIO(base64.b64decode(text, validate=True))) as image:
             if max(image.size) > _MAX_THUMBNAIL_SIDE:
-                raise ValueError(f"{image.width} x {image.height} pixels")
+                raise ImageError(f"It has {image.width} x {image.height} pixels.")
             return from_pil(image).rgb
-    except (binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (binascii.Error, ImageError) as error:
         raise StyleFileError(f"{path} is damaged: its thumbnail cannot be read ({error}).") from error

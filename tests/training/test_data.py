@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import EpsImagePlugin, Image
 
+from tests.color_profiles import rgb_profile
 from tests.helpers import write_jpeg_with_damaged_tags
 from training.command import TrainingError
 from training.data import Numbers, RandomCrops, center_square, find_images, open_image
@@ -64,6 +66,25 @@ def test_damaged_files_are_skipped_and_counted(data: Path, tmp_path: Path) -> No
     images = {folder[i][2] for i in range(8)}
     assert [folder.paths[image].name for image in images] == ["good.png"]
     assert int(folder.unreadable.sum()) == 3
+
+
+def test_a_program_among_the_images_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ghostscript(*_: object, **__: object) -> None:
+        raise AssertionError("the program ran")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", ghostscript)
+    (tmp_path / "photo.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    with pytest.raises(TrainingError, match=r"photo\.jpg cannot be read as an image"):
+        open_image(tmp_path / "photo.jpg")
+
+
+def test_images_of_any_profile_and_depth_are_8_bit_srgb(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4), (200, 100, 50)).save(tmp_path / "p3.png", icc_profile=rgb_profile())
+    Image.new("I;16", (4, 4), 0xC000).save(tmp_path / "deep.png")
+    red, green, blue = open_image(tmp_path / "p3.png").getpixel((0, 0))
+    assert red > 208 and 90 < green < 98 and blue < 45
+    deep = open_image(tmp_path / "deep.png")
+    assert deep.mode == "RGB" and deep.getpixel((0, 0)) == (191, 191, 191)
 
 
 def test_the_memory_changes_nothing(data: Path) -> None:

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from adain_core.gatys import Settings, Style, stylize
-from adain_core.images.pictures import read_picture, resize
+from adain_core.images.files import read_picture
+from adain_core.images.pictures import resize
 from adain_core.models.weights import EMBEDDED, load_weights
 from adain_core.networks.encoder import Encoder
 from training.leakage import leakage, pieces

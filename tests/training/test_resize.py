@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from adain_core.images.pictures import Picture, write_picture
+from adain_core.images.files import write_picture
+from adain_core.images.pictures import Picture
 from adain_core.models.spaces import space_of
 from adain_core.models.weights import Weights, load_weights, save_weights
 from adain_core.networks.convolution import Conv3x3

@@ -12,7 +12,7 @@ EXAMPLES = Path(__file__).parent
 sys.path.insert(0, str(EXAMPLES.parent.parent))
 
 from adain_core import StyleTransfer  # noqa: E402
-from adain_core.images.pictures import read_picture  # noqa: E402
+from adain_core.images.files import read_picture  # noqa: E402
 from adain_core.models.weights import EMBEDDED  # noqa: E402
 
 NAMES = ("flow", "mosaic", "watercolour")

@@ -198,7 +198,7 @@ def test_an_empty_name_is_not_the_current_folder(refused, role):
 
 
 @pytest.mark.parametrize("role", ["content", "style"])
-@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
+@pytest.mark.parametrize("suffix", [".avif", ".gif", ".png", ".webp"])
 def test_an_animation_is_not_a_picture(refused, tmp_path, role, suffix):
     frames = [Image.new("RGB", (20, 20), color) for color in ("red", "blue")]
     frames[0].save(tmp_path / f"moves{suffix}", save_all=True, append_images=frames[1:])
@@ -224,3 +224,18 @@ def test_pages_are_not_one_picture(refused, tmp_path, role):
     pages = [Image.new("RGB", (32, 24), color) for color in ("red", "green", "blue")]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     assert "pages.tif has 3 pages, not one picture" in refused(**{role: tmp_path / "pages.tif"})
+
+
+@pytest.mark.parametrize("suffix", [".ico", ".icns", ".gif", ".pdf"])
+def test_a_format_that_changes_the_result(refused, tmp_path, suffix):
+    assert f"'out{suffix}' has no image suffix that holds a result" in refused(out=tmp_path / f"out{suffix}")
+
+
+def test_a_result_longer_than_its_format_holds_is_refused_before_the_work(refused, tmp_path, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("the work began")
+
+    monkeypatch.setattr("adain_core.cli.stylize.StyleTransfer.__call__", never)
+    Image.new("RGB", (100, 1)).save(tmp_path / "long.png")
+    message = refused("--size", 200, content=tmp_path / "long.png", out=tmp_path / "out.webp")
+    assert "20000 x 200 pixels" in message and "at most 16383" in message

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from adain_core.cli import main
-from adain_core.images.pictures import read_picture
+from adain_core.images.files import read_picture
 from tests.adain_core.cli.conftest import size_of
 from tests.helpers import ROOT
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from adain_core import gatys
-from adain_core.images.pictures import Picture, read_picture, scale_short_side, to_pil
+from adain_core.images.files import read_picture
+from adain_core.images.pictures import Picture, scale_short_side, to_pil
 from adain_core.models.weights import load_encoder
 from adain_core.pipeline.analyzer import StyleAnalyzer
 from adain_core.pipeline.transfer import StyleTransfer

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from adain_core.cli import main, make_parser
-from adain_core.images.pictures import read_picture
+from adain_core.images.files import read_picture, write_picture
+from adain_core.images.pictures import Origin, Picture
 from adain_core.pipeline.tiling import TiledEncoder
 from adain_core.styles.transforms import TRANSFORMS
 from tests.adain_core.cli.conftest import size_of
+from tests.helpers import random_picture
 
 
 def test_a_photo_in_the_style_of_a_picture(adain, photo, painting, tmp_path):
@@ -127,3 +129,25 @@ def test_info_lists_the_embedded_model(adain):
     result = adain("info")
     assert result.returncode == 0
     assert all(word in result.stdout for word in ("lite", "space", "license", "MIT", "origin"))
+
+
+def test_a_folder_s_results_keep_names_and_tags_and_get_a_format_that_holds_them(run_here, painting, tmp_path):
+    (tmp_path / "photos").mkdir()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "Zoe"
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    for name in ("a.jpg", "b.gif"):
+        Image.new("RGB", (24, 16), "teal").save(tmp_path / "photos" / name, exif=exif)
+    done = run_here("stylize", tmp_path / "photos", painting, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jpg", "b.gif.png"]
+    with Image.open(tmp_path / "out" / "a.jpg") as result:
+        assert result.getexif()[ExifTags.Base.Artist] == "Zoe" and not result.getexif().get_ifd(ExifTags.IFD.GPSInfo)
+
+
+def test_a_photo_of_16_bits_has_a_result_of_16_bits(run_here, painting, tmp_path):
+    write_picture(Picture(random_picture(24, 32), origin=Origin(16)), tmp_path / "deep.png")
+    done = run_here("stylize", tmp_path / "deep.png", painting, "-o", tmp_path / "out.tif", "--dtype", "float32")
+    assert done.returncode == 0, done.stderr
+    result = read_picture(tmp_path / "out.tif")
+    assert result.origin.bits == 16 and len(result.rgb.unique()) > 3 * 256

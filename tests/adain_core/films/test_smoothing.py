@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from adain_core.films.smoothing import SMOOTHING, StatisticsFilter, StyleTimeline, change, flicker, stylize_frames
-from adain_core.images.pictures import read_picture, scale_short_side
+from adain_core.images.files import read_picture
+from adain_core.images.pictures import scale_short_side
 from adain_core.measure.losses import style_losses
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.styles.stats import StyleStats

@@ -19,7 +19,8 @@ from adain_core.gatys import (
 )
 from adain_core.gatys.gram import Objective, gram_distance, gram_matrix
 from adain_core.gatys.optimization import _POOLING, _style_memory
-from adain_core.images.pictures import read_picture, resize
+from adain_core.images.files import read_picture
+from adain_core.images.pictures import resize
 from adain_core.measure.losses import total_variation
 from adain_core.models.weights import EMBEDDED, load_weights
 from adain_core.networks.encoder import Encoder

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from adain_core.images.detail import restore_detail, shrink
-from adain_core.images.pictures import read_picture, resize
+from adain_core.images.files import read_picture
+from adain_core.images.pictures import resize
 from adain_core.measure.losses import psnr
 from tests.helpers import random_picture, tiny_model
 

@@ -13,7 +13,8 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save
 
-from adain_core.images.pictures import ImageError, Picture, read_picture, write_picture
+from adain_core.images.files import ImageError, read_picture, write_picture
+from adain_core.images.pictures import Picture
 from adain_core.models.checkpoint import read_checkpoint
 from adain_core.models.convert import LAYOUTS
 from adain_core.models.errors import WeightsError

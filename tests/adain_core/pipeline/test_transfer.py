@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from adain_core.images.pictures import Picture, read_picture, scale_short_side
+from adain_core.images.files import read_picture
+from adain_core.images.pictures import Picture, scale_short_side
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.styles.stats import mix
 from tests.helpers import lively_model, random_picture, tiny_model

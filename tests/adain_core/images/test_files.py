@@ -1,0 +1,349 @@
+import io
+import os
+import stat
+
+import numpy as np
+import pytest
+import torch
+from PIL import EpsImagePlugin, ExifTags, Image, TiffImagePlugin
+
+from adain_core.images.files import (
+    IMAGE_SUFFIXES,
+    ImageError,
+    check_target,
+    list_images,
+    open_image,
+    read_picture,
+    write_picture,
+)
+from adain_core.images.pictures import Origin, Picture
+from tests.color_profiles import curve, gray_profile, rgb_profile, table_profile
+from tests.helpers import random_picture, write_jpeg_with_damaged_tags
+
+
+def write(path, image, **options):
+    image.save(path, **options)
+    return read_picture(path)
+
+
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_every_format_is_read(tmp_path, suffix, mode):
+    Image.new(mode, (16, 16)).save(tmp_path / f"a{suffix}")
+    picture = read_picture(tmp_path / f"a{suffix}")
+    assert picture.rgb.shape == (1, 3, 16, 16) and picture.rgb.max() < 0.02 and picture.origin.bits == 8
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    image = Image.new("RGB", (8, 4), "red")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert write(tmp_path / "a.jpg", image, exif=exif).rgb.shape == (1, 3, 8, 4)
+
+
+def test_damaged_tags_are_refused_as_damage(tmp_path):
+    write_jpeg_with_damaged_tags(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=r"a\.jpg cannot be read as an image: it is damaged"):
+        read_picture(tmp_path / "a.jpg")
+
+
+def test_a_palette_image_has_its_colors(tmp_path):
+    picture = write(tmp_path / "a.png", Image.new("RGB", (4, 4), (255, 0, 51)).convert("P"))
+    torch.testing.assert_close(picture.rgb[0, :, 0, 0], torch.tensor([1.0, 0.0, 0.2]))
+    assert picture.alpha is None
+
+
+def test_a_palette_image_with_transparency_has_alpha(tmp_path):
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 2), 1)
+    picture = write(tmp_path / "a.png", image, transparency=1)
+    assert picture.alpha[0, 0, 2, 1] == 0 and picture.alpha.sum() == 15
+
+
+def test_grayscale_has_three_equal_channels(tmp_path):
+    picture = write(tmp_path / "a.png", Image.new("L", (4, 4), 102))
+    assert (picture.rgb == 0.4).all() and picture.rgb.shape == (1, 3, 4, 4)
+
+
+def test_16_bit_grayscale_keeps_its_scale(tmp_path):
+    pixels = np.full((4, 4), 0xC000, dtype=np.uint16)
+    picture = write(tmp_path / "a.png", Image.fromarray(pixels))
+    torch.testing.assert_close(picture.rgb, torch.full((1, 3, 4, 4), 0xC000 / 0xFFFF))
+
+
+def test_cmyk_is_converted(tmp_path):
+    assert write(tmp_path / "a.jpg", Image.new("CMYK", (4, 4), (0, 0, 0, 0))).rgb.min() > 0.99
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_alpha_survives_where_the_format_has_it(tmp_path, suffix):
+    alpha = torch.zeros(1, 1, 8, 8)
+    alpha[..., 4:] = 1
+    write_picture(Picture(random_picture(8, 8), alpha), tmp_path / f"a{suffix}")
+    assert torch.equal(read_picture(tmp_path / f"a{suffix}").alpha, alpha)
+
+
+def test_jpeg_has_no_alpha_and_no_chroma_subsampling(tmp_path):
+    picture = random_picture(32, 32)
+    write_picture(Picture(picture, torch.ones(1, 1, 32, 32)), tmp_path / "a.jpg")
+    again = read_picture(tmp_path / "a.jpg")
+    assert again.alpha is None and (again.rgb - picture).abs().mean() < 0.02
+
+
+def test_png_reads_back_to_half_a_level(tmp_path):
+    picture = random_picture(9, 7)
+    write_picture(Picture(picture), tmp_path / "a.png")
+    assert (read_picture(tmp_path / "a.png").rgb - picture).abs().max() <= 0.5001 / 255
+
+
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
+    Image.new("1", (64, 64)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ImageError, match="too many pixels"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_an_unknown_suffix_is_refused(tmp_path):
+    with pytest.raises(ImageError, match="no image suffix"):
+        write_picture(Picture(random_picture(4, 4)), tmp_path / "a.xyz")
+
+
+def test_a_smaller_copy_inside_a_tiff_is_not_a_page(tmp_path):
+    with TiffImagePlugin.AppendingTiffWriter(tmp_path / "copies.tif", new=True) as file:
+        for side, reduced in ((32, 0), (16, 1)):
+            Image.new("RGB", (side, side), "red").save(file, "TIFF", tiffinfo={254: reduced})
+            file.newFrame()
+    with Image.open(tmp_path / "copies.tif") as image:
+        assert image.n_frames == 2
+    assert read_picture(tmp_path / "copies.tif").rgb.shape == (1, 3, 32, 32)
+
+
+def test_the_clear_level_of_16_bit_grayscale_is_transparent(tmp_path):
+    levels = np.array([[0, 40000], [65535, 123]], np.uint16)
+    Image.fromarray(levels).save(tmp_path / "gray.png", transparency=40000)
+    picture = read_picture(tmp_path / "gray.png")
+    assert picture.alpha.flatten().tolist() == [1, 0, 1, 1]
+
+
+def test_a_lack_of_memory_is_not_taken_for_damage(tmp_path, monkeypatch):
+    Image.new("RGB", (8, 8)).save(tmp_path / "fine.png")
+
+    def full(_):
+        raise MemoryError
+
+    monkeypatch.setattr("adain_core.images.files.from_pil", full)
+    with pytest.raises(MemoryError):
+        read_picture(tmp_path / "fine.png")
+
+
+@pytest.mark.parametrize("read", [read_picture, open_image])
+def test_a_program_is_not_run_whatever_its_name_says(tmp_path, monkeypatch, read):
+    ghostscript = tmp_path / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\n")
+    ghostscript.chmod(ghostscript.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    program = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "photo.jpg").write_text(program)
+    with pytest.raises(ImageError, match="not an image"):
+        read(tmp_path / "photo.jpg")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("other", ["EPS", "ICO", "JPEG2000", "PCX", "PPM", "SGI", "TGA", "XBM"])
+def test_other_formats_are_not_read(tmp_path, other):
+    Image.new("1" if other == "XBM" else "RGB", (16, 16)).save(tmp_path / "a.png", other)
+    with pytest.raises(ImageError, match=r"formats AVIF, BMP, GIF, JPEG, PNG, TIFF, WEBP"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_what_pillow_says_is_not_repeated(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
+    with pytest.raises(ImageError) as error:
+        read_picture(tmp_path / "a.png")
+    assert "PosixPath" not in str(error.value) and "broken PNG" not in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".gif", ".png", ".webp"])
+def test_animations_are_not_taken_for_their_first_frame(tmp_path, suffix):
+    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "green")]
+    frames[0].save(tmp_path / f"moves{suffix}", save_all=True, append_images=frames[1:])
+    (tmp_path / f"moves{suffix}").rename(tmp_path / "moves.jpg")
+    with pytest.raises(ImageError, match="is an animation"):
+        read_picture(tmp_path / "moves.jpg")
+
+
+def test_the_photograph_of_a_jpeg_with_pictures_made_of_it_is_read(tmp_path):
+    first, second = Image.new("RGB", (16, 8), "red"), Image.new("RGB", (8, 8), "green")
+    first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[second])
+    picture = read_picture(tmp_path / "a.jpg")
+    assert picture.rgb.shape == (1, 3, 8, 16) and picture.rgb[0, 0].min() > 0.95
+
+
+P3_TO_SRGB = np.array([[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]])
+
+
+def srgb_of_p3(color: tuple[float, float, float]) -> np.ndarray:
+    """By the matrix between linear Display P3 and linear sRGB, both with white D65."""
+    x = np.array(color)
+    light = P3_TO_SRGB @ np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clip(0) ** (1 / 2.4) - 0.055).clip(0, 1)
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("color", [(200, 100, 50), (30, 160, 90), (10, 20, 120)])
+def test_colors_are_those_of_the_profile(tmp_path, suffix, color):
+    options = {"lossless": True} if suffix == ".webp" else {"quality": 100}
+    image = Image.new("RGB", (16, 16), color)
+    path = tmp_path / f"a{suffix}"
+    picture = write(path, image, icc_profile=rgb_profile(), **options)
+    expected = srgb_of_p3([channel / 255 for channel in color])
+    assert np.abs(picture.rgb[0, :, 8, 8].numpy() - expected).max() < 4 / 255
+    assert np.abs(np.array(open_image(path).getpixel((8, 8))) / 255 - expected).max() < 4 / 255
+
+
+def test_alpha_survives_a_profile(tmp_path):
+    image = Image.new("RGBA", (4, 4), (200, 100, 50, 77))
+    picture = write(tmp_path / "a.png", image, icc_profile=rgb_profile())
+    assert (picture.alpha * 255 == 77).all()
+    assert np.abs(picture.rgb[0, :, 0, 0].numpy() - srgb_of_p3((200 / 255, 100 / 255, 50 / 255))).max() < 1.5 / 255
+
+
+def test_a_palette_has_the_colors_of_the_profile(tmp_path):
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50])
+    picture = write(tmp_path / "a.png", image, icc_profile=rgb_profile())
+    assert np.abs(picture.rgb[0, :, 0, 0].numpy() - srgb_of_p3((200 / 255, 100 / 255, 50 / 255))).max() < 1.5 / 255
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
+def test_gray_has_the_tone_of_the_profile(tmp_path, mode):
+    level = 26 * 257 if mode == "I;16" else (26, 99) if mode == "LA" else 26
+    picture = write(tmp_path / "a.png", Image.new(mode, (4, 4), level), icc_profile=gray_profile(curve()))
+    light = 26 / 255
+    assert (picture.rgb - (1.055 * light ** (1 / 2.4) - 0.055)).abs().max() < 1 / 255
+    assert picture.alpha is None if mode != "LA" else (picture.alpha * 255 == 99).all()
+
+
+def test_inks_have_the_colors_of_the_profile(tmp_path):
+    paper, cyan = (
+        write(tmp_path / "a.tif", Image.new("CMYK", (4, 4), inks), icc_profile=table_profile(b"CMYK", 4))
+        for inks in ((0, 0, 0, 0), (255, 0, 0, 0))
+    )
+    assert paper.rgb.min() > 0.99
+    # CIELAB (75, -28, 0); without the profile it would be pure cyan.
+    torch.testing.assert_close(cyan.rgb[0, :, 0, 0], torch.tensor([0.4746, 0.7803, 0.7176]), atol=0.005, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "profile", [b"nonsense", rgb_profile()[:200], gray_profile(curve()), table_profile(b"CMYK", 4)]
+)
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_profile_that_does_not_fit_is_passed_over_with_a_warning(tmp_path, caplog, profile, deep):
+    origin = Origin(16 if deep else 8)
+    write_picture(Picture(random_picture(8, 8), origin=origin), tmp_path / "plain.png")
+    plain = read_picture(tmp_path / "plain.png")
+    add_profile(tmp_path / "plain.png", profile)
+    with caplog.at_level("WARNING"):
+        assert torch.equal(read_picture(tmp_path / "plain.png").rgb, plain.rgb)
+    assert "its colors are read as sRGB" in caplog.text
+
+
+def add_profile(path, profile: bytes) -> None:
+    """Put a profile into a PNG behind its header."""
+    chunk = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(chunk, "PNG", icc_profile=profile)
+    data = chunk.getvalue()
+    start, end = data.index(b"iCCP") - 4, data.index(b"IDAT") - 4
+    png = path.read_bytes()
+    path.write_bytes(png[:33] + data[start:end] + png[33:])
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".bmp", ".jpg", ".png", ".tif", ".webp"])
+def test_results_have_no_profile_and_the_same_bytes_each_time(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    picture = write(tmp_path / "content.png", Image.new("RGB", (16, 16), "teal"), icc_profile=rgb_profile(), dpi=(9, 9))
+    write_picture(picture, path)
+    with Image.open(path) as result:
+        assert "icc_profile" not in result.info
+    first = path.read_bytes()
+    write_picture(picture, path)
+    assert path.read_bytes() == first
+
+
+def tagged() -> Image.Exif:
+    """What a camera writes into a photograph."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "Zoë".encode()
+    exif[ExifTags.Base.Copyright] = "© Zoë".encode()
+    exif[ExifTags.Base.DateTime] = "2024:05:06 07:08:09"
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Make] = "Maker"
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    details[ExifTags.Base.DateTimeOriginal] = "2023:05:06 07:08:09"
+    details[ExifTags.Base.MakerNote] = b"serial number"
+    details[ExifTags.Base.UserComment] = b"ASCII\0\0\0comment"
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    return exif
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("suffix", [".avif", ".jpg", ".png", ".tif", ".webp"])
+def test_author_times_and_resolution_are_kept_and_nothing_else(tmp_path, suffix, bits):
+    Image.new("RGB", (16, 8), "teal").save(tmp_path / "content.jpg", exif=tagged(), dpi=(300, 300), comment="secret")
+    content = read_picture(tmp_path / "content.jpg")
+    path = tmp_path / f"a{suffix}"
+    write_picture(Picture(content.rgb, origin=Origin(bits, content.origin.dpi, content.origin.exif)), path)
+    with Image.open(path) as result:
+        exif = result.getexif()
+        assert result.size == (8, 16) and ExifTags.Base.Orientation not in exif
+        texts = [exif[tag].encode("latin-1").decode() for tag in (ExifTags.Base.Artist, ExifTags.Base.Copyright)]
+        assert texts == ["Zoë", "© Zoë"] and exif[ExifTags.Base.DateTime] == "2024:05:06 07:08:09"
+        assert exif.get_ifd(ExifTags.IFD.Exif) == {ExifTags.Base.DateTimeOriginal: "2023:05:06 07:08:09"}
+        assert not exif.get_ifd(ExifTags.IFD.GPSInfo) and "comment" not in result.info
+        assert result.info.get("dpi", (exif.get(ExifTags.Base.XResolution),) * 2) == pytest.approx((300, 300), abs=0.01)
+    for secret in (b"Maker", b"serial", b"secret", b"comment"):
+        assert secret not in path.read_bytes()
+
+
+@pytest.mark.parametrize("dpi", [(0, 0), (float("inf"), 72), (1e9, 1e9)])
+def test_a_resolution_that_cannot_be_is_dropped(tmp_path, dpi):
+    with TiffImagePlugin.AppendingTiffWriter(tmp_path / "a.tif", new=True) as file:
+        Image.new("RGB", (4, 4)).save(file, "TIFF", tiffinfo={282: min(dpi[0], 2**32 - 1), 283: 72.0, 296: 2})
+    assert read_picture(tmp_path / "a.tif").origin.dpi is None
+
+
+def test_texts_without_end_are_dropped(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = 60_000 * "x"
+    picture = write(tmp_path / "a.jpg", Image.new("RGB", (4, 4)), exif=exif)
+    assert b"xxx" not in picture.origin.exif
+
+
+@pytest.mark.parametrize("name", ["x.ico", "x.icns", "x.gif", "x.eps", "x.pdf", "x.jp2", "x.txt", "x"])
+def test_formats_that_change_a_result_are_not_written(tmp_path, name):
+    with pytest.raises(ImageError, match=rf"'{name}' has no image suffix .* use one of \.png, "):
+        write_picture(Picture(random_picture(4, 4)), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "longest"), [("a.jpg", 65500), ("a.webp", 16383), ("a.avif", 65535)])
+def test_sides_that_a_format_cannot_hold_are_refused(tmp_path, name, longest):
+    assert check_target(tmp_path / name, (1, longest))
+    with pytest.raises(ImageError, match=rf"{longest + 1} x 1 pixels, and a side of \w+ at most {longest}"):
+        write_picture(Picture(torch.zeros(1, 3, 1, longest + 1)), tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_long_sides_are_written_where_the_format_has_them(tmp_path, suffix):
+    side = 65500 if suffix == ".jpg" else 70_000
+    write_picture(Picture(torch.zeros(1, 3, 1, side)), tmp_path / f"a{suffix}")
+    assert read_picture(tmp_path / f"a{suffix}").rgb.shape == (1, 3, 1, side)
+
+
+def test_names_as_long_as_a_folder_holds_are_written(tmp_path):
+    for name in (251 * "n" + ".png", 83 * "名" + "nn.png"):
+        write_picture(Picture(random_picture(4, 4)), tmp_path / name)
+        assert [path.name for path in list_images(tmp_path)] == [name]
+        (tmp_path / name).unlink()
