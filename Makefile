@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types wheel clean
+.PHONY: demo test lint types wheel clean anew golden documents forms previews library pictures examples
 
 demo: $(VENV)/demo
 	$(BIN)/python -m adain_core stylize workflows/examples/photo_astronaut.jpg workflows/examples/style_flow.jpg \
@@ -21,6 +21,31 @@ types: $(VENV)/test
 
 wheel:
 	PYTHON=$(PYTHON) .ci/wheel
+
+# What is committed and made by a command; CONTRIBUTING.md says when.
+anew: library golden previews pictures
+
+golden: $(VENV)/test
+	$(BIN)/python -m tests.test_golden
+
+documents: $(VENV)/test
+	$(BIN)/python -m tests.nodes.documents
+
+forms: $(VENV)/test
+	$(BIN)/python -m tests.nodes.api_forms
+
+previews: $(VENV)/test
+	$(BIN)/python -m tests.nodes.previews
+
+library: $(VENV)/demo
+	$(BIN)/python workflows/examples/make_library.py
+
+pictures: $(VENV)/demo
+	$(BIN)/python docs/make_pictures.py
+
+examples: $(VENV)/demo
+	$(BIN)/python workflows/examples/make_styles.py workflows/examples
+	$(BIN)/python workflows/examples/make_inputs.py workflows/examples
 
 clean:
 	rm -rf $(VENV) out build dist
