@@ -39,8 +39,7 @@ def add_option(parser: argparse.ArgumentParser, name: str, option: Option, **oth
         return
     default = others.pop("default", option.default)
     fallback = others.pop("unset", option.unset) if default in (None, []) else option.shown(default)
-    notes = ["" if option.many else option.range, fallback and f"default: {fallback}"]
-    note = "; ".join(filter(None, notes))
+    note = "; ".join(filter(None, [option.range, fallback and f"default: {fallback}"]))
     help = option.sentence.removesuffix(".") + (f" ({note})" if note else "")
     arguments = {"type": as_type(option.parse), "default": default, "metavar": _metavar(name, option)}
     parser.add_argument(flag, help=_escaped(help), **arguments | others)

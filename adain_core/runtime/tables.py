@@ -88,7 +88,7 @@ class Option:
         except ValueError:
             values = [None]
         if not all(map(self._fits, values)):
-            raise ValueError(f"'{text}' is not {self.expected}")
+            raise ValueError(f"{text!r} is not {self.expected}")
         return tuple(values) if self.many else values[0]
 
     def shown(self, value: Any) -> str:
@@ -98,7 +98,7 @@ class Option:
     def _fits(self, value: Any) -> bool:
         if isinstance(value, str):
             return value in self.choices if self.choices else self.kind is str
-        if self.low is None:
+        if self.low is None or isinstance(value, bool):
             return self.kind is bool and isinstance(value, bool)
         if not isinstance(value, Integral if self.kind is int else Real):
             return False

@@ -35,6 +35,7 @@ def test_every_field_is_an_option_with_a_sentence_and_a_default_that_fits(table)
         ({"size": 0}, "size is 0; expected a whole number from 1 to 16384."),
         ({"size": 512.0}, "size is 512.0; expected a whole number from 1 to 16384."),
         ({"work_size": 10**9}, "work_size is 1000000000; expected a whole number from 1 to 16384."),
+        ({"size": True}, "size is True; expected a whole number from 1 to 16384."),
         ({"size": 10**400}, "size is 1000"),
         ({"tile": "huge"}, "tile is 'huge'; expected auto, off or a whole number from 8 to 16384."),
         ({"keep_colors": "hue"}, "keep_colors is 'hue'; expected luminance, covariance or histogram."),
@@ -95,6 +96,7 @@ def test_a_value_is_shown_as_users_write_it():
     ("name", "text", "expected"),
     [
         ("alpha", "much", "'much' is not a number from 0 to 1"),
+        ("alpha", "1\n2", "'1\\n2' is not a number from 0 to 1"),
         ("alpha", "nan", "'nan' is not a number from 0 to 1"),
         ("size", "2.5", "'2.5' is not a whole number from 1 to 16384"),
         ("tile", "-8", "'-8' is not auto, off or a whole number from 8 to 16384"),

@@ -39,9 +39,9 @@ def test_an_argument_says_and_takes_what_the_table_says(parser, action):
         assert action.help.endswith(f"default: {entry.shown(entry.default)})")
     elif entry.default is None:
         assert action.help.endswith(f"default: {entry.unset})")
-    if entry.low is not None and not entry.many:
+    if entry.low is not None:
         assert entry.range in action.help
-        assert action.type(str(entry.low)) == entry.low
+        assert action.type(str(entry.low)) in (entry.low, (entry.low,))
     if entry.high is not None:
         assert action.type(str(entry.high)) in (entry.high, (entry.high,))
 
