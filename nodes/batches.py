@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from ..adain_core.pipeline.analyzer import StyleAnalyzer
-from ..adain_core.pipeline.tiling import TileSize
 from ..adain_core.runtime.progress import Progress, section
-from ..adain_core.styles.transforms import DETAILS
-from .progress import heed_stop
+from ..adain_core.styles.transforms import Transform
 
 
-def parts_to_blend(model: StyleAnalyzer, images: Tensor, transform: str, tile: TileSize = "auto") -> list[slice]:
+def parts_to_blend(model: StyleAnalyzer, images: Tensor, transform: Transform) -> list[slice]:
     """A batch [B, 3, H, W] in parts that fit the memory; single pictures where a transform may take a second."""
-    return [slice(i, i + 1) for i in range(len(images))] if transform in DETAILS else model.chunks(images, tile)
+    return [slice(i, i + 1) for i in range(len(images))] if transform.needs else model.chunks(images)
 
 
 def in_turn(parts: Sequence[slice], progress: Progress) -> Iterator[tuple[slice, Progress]]:
@@ -24,17 +22,6 @@ def in_turn(parts: Sequence[slice], progress: Progress) -> Iterator[tuple[slice,
     count = parts[-1].stop
     for part in parts:
         yield part, section(progress, part.start / count, part.stop / count)
-
-
-def one_by_one(change: Callable[..., Tensor], *batches: Tensor, progress: Progress = heed_stop) -> Tensor:
-    """What ``change`` makes of the pictures of some batches [B or 1, C, H, W], taken one by one."""
-    count = max(map(len, batches))
-    results = []
-    for i, pictures in enumerate(zip(*(batch.expand(count, -1, -1, -1).split(1) for batch in batches), strict=True)):
-        progress(i / count)
-        results.append(change(*pictures))
-    progress(1.0)
-    return join(results)
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:

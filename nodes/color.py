@@ -8,9 +8,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..adain_core.images import color
+from ..adain_core.images.batches import one_by_one
 from ..adain_core.options import ColorOptions
 from ..adain_core.runtime.progress import Progress
-from .batches import one_by_one
 from .images import from_image, to_image
 from .inputs import check_choices, option_input
 from .progress import progress_bar
@@ -35,7 +35,7 @@ def preserve_color(content: Tensor, stylized: Tensor, method: str, progress: Pro
             f"'content' is {_size(colors)}, but 'stylized' {_size(picture)}; scale one of them with Upscale Image, or"
             " choose covariance or histogram, which take any sizes."
         )
-    return to_image(one_by_one(partial(color.preserve_color, method=method), picture, colors, progress=progress), alpha)
+    return to_image(one_by_one(partial(color.preserve_color, method=method), picture, progress, colors), alpha)
 
 
 def _size(picture: Tensor) -> str:

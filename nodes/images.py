@@ -8,8 +8,9 @@ import torch
 from comfy.model_management import intermediate_device
 from torch import Tensor
 
+from ..adain_core.images.batches import one_by_one
 from ..adain_core.images.pictures import scale_short_side
-from .batches import one_by_one
+from .progress import heed_stop
 
 _NO_MASK = (64, 64)
 
@@ -37,10 +38,16 @@ def from_image(image: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
 def from_image_at(image: Tensor, name: str, short_side: int) -> tuple[Tensor, Tensor | None]:
     """As :func:`from_image`, scaled to a short side in pixels; 0 keeps the size."""
     rgb, alpha = from_image(image, name)
-    if short_side in (0, min(rgb.shape[-2:])):
-        return rgb, alpha
-    scale = partial(scale_short_side, short_side=short_side)
-    return one_by_one(scale, rgb), None if alpha is None else one_by_one(scale, alpha)
+    return _at(rgb, short_side), transparency_at(alpha, short_side)
+
+
+def transparency_at(alpha: Tensor | None, short_side: int) -> Tensor | None:
+    """An alpha [B, 1, H, W] of :func:`from_image`, scaled to a short side in pixels; 0 keeps the size."""
+    return None if alpha is None else _at(alpha, short_side)
+
+
+def _at(pictures: Tensor, short_side: int) -> Tensor:
+    return one_by_one(partial(scale_short_side, short_side=short_side or None), pictures, heed_stop)
 
 
 def to_image(rgb: Tensor, alpha: Tensor | None = None) -> Tensor:

@@ -16,13 +16,15 @@ from ..adain_core.models.hub import HubError, HubFile, download, hash_of
 from ..adain_core.models.presets import PRESETS
 from ..adain_core.models.weights import EMBEDDED, embedded_models, fetch_preset, load_model, load_weights
 from ..adain_core.options import ModelOptions
+from ..adain_core.pipeline.analyzer import StyleAnalyzer
+from ..adain_core.pipeline.transfer import StyleTransfer
 from ..adain_core.runtime.device import resolve_dtype
 from ..adain_core.runtime.progress import Progress
 from ..adain_core.runtime.tables import options_of
 from .inputs import check_choices, input_for
 from .progress import interrupt_between_layers, progress_bar
 from .schema import node_schema
-from .types import AdaINModel, Model, Networks
+from .types import AdaINModel, Model
 
 FOLDER = "adain"
 _OPTIONS = options_of(ModelOptions)
@@ -102,11 +104,14 @@ def _read(name: str, files: list[Path], dtype: torch.dtype, progress: Progress) 
     weights = load_weights(files[0])
     if len(files) > 1 or weights.decoder:
         weights = load_model(*files, folders=map(Path, folder_paths.get_folder_paths(FOLDER)), progress=progress)
-    decoder = weights.decoder and weights.decoder.to(dtype)
-    networks = Networks(weights.encoder.to(dtype), decoder)
-    interrupt_between_layers(networks)
-    patcher = ModelPatcher(networks, model_management.get_torch_device(), model_management.unet_offload_device())
-    return Model(name, weights.space, dtype, patcher)
+    model: StyleAnalyzer
+    if weights.decoder:
+        model = StyleTransfer(weights.encoder, weights.decoder, weights.space, dtype=dtype)
+    else:
+        model = StyleAnalyzer(weights.encoder, weights.space, dtype=dtype)
+    interrupt_between_layers(model)
+    patcher = ModelPatcher(model, model_management.get_torch_device(), model_management.unet_offload_device())
+    return Model(name, weights.space, patcher)
 
 
 def _dtype(precision: str) -> torch.dtype:

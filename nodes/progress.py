@@ -6,8 +6,6 @@ from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy.utils import ProgressBar
 from torch import Tensor, nn
 
-from ..adain_core.networks.convolution import Conv3x3
-from ..adain_core.networks.encoder import Encoder
 from ..adain_core.runtime.progress import Progress
 
 _STEPS = 1000
@@ -39,6 +37,5 @@ def interrupt_between_layers(networks: nn.Module) -> None:
             inputs[0].register_hook(lambda _: throw_exception_if_processing_interrupted())
 
     for module in networks.modules():
-        # An encoder calls its first convolution in a way of its own, without hooks.
-        if isinstance(module, (Conv3x3, Encoder)):
+        if isinstance(module, nn.Conv2d):
             module.register_forward_pre_hook(check)

@@ -9,6 +9,7 @@ from comfy.model_management import intermediate_device
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..adain_core.images.masks import checked_mask
 from ..adain_core.options import DETAILS, Options, StyleOptions
 from ..adain_core.pipeline.blend import Blend
 from ..adain_core.pipeline.features import Features
@@ -16,6 +17,7 @@ from ..adain_core.pipeline.tiling import TileSize
 from ..adain_core.runtime.progress import Progress, ignore_progress
 from ..adain_core.runtime.tables import options_of
 from ..adain_core.styles.stats import Detail, StyleStats, mix, mix_by_transport
+from ..adain_core.styles.transforms import TRANSFORMS
 from .batches import in_turn, join, parts_to_blend
 from .images import from_image, from_mask, to_image
 from .inputs import EACH, MERGE, alpha_input, check_choices, connected, input_for, option_input
@@ -94,19 +96,20 @@ def blend(
     check_counts(count, style.count)
     if style.count > count:
         content, count = content.repeat(style.count), style.count
-    layer = Blend(style.to(intermediate_device()), alpha, from_mask(mask, "mask", "features", count), transform)
+    where = from_mask(mask, "mask", "features", count)
+    layer = Blend(style, alpha, None if where is None else checked_mask(where, count), TRANSFORMS[transform])
     stylizer = content.model.load()
-    maps, regions = [], []
-    for part, report in in_turn(parts_to_blend(stylizer, content.features.image, transform), progress):
+    parts = []
+    for part, report in in_turn(parts_to_blend(stylizer, content.features.image, layer.transform), progress):
         report(0.0)
-        own, features = layer.part(part), content.part(part).to(stylizer.device).features
-        features = stylizer.blend(features, own.style, alpha, own.mask, transform)
-        maps.append(features.current.to(intermediate_device()))
-        regions.append(features.blends[-1].mask)
+        features = content.part(part).to(stylizer.device).features
+        parts.append(stylizer.lay(features, layer.part(part)))
     progress(1.0)
+    maps = [features.current.to(intermediate_device()) for features in parts]
     if layer.mask is not None:
-        masks = regions[:1] if len(layer.mask) == 1 else regions
-        layer = replace(layer, mask=join(masks).to(intermediate_device()))
+        masks = [features.blends[-1].mask for features in (parts[:1] if len(layer.mask) == 1 else parts)]
+        layer = replace(layer, mask=join(masks))
+    layer = layer.to(intermediate_device())
     features = replace(content.features, current=join(maps), blends=(*content.features.blends, layer))
     return replace(content, features=features)
 

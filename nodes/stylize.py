@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.images.color import ColorMethod, match_color
-from ..adain_core.images.detail import restore_detail, shrink
 from ..adain_core.options import Options, StyleOptions
-from ..adain_core.pipeline.blend import Blend
-from ..adain_core.pipeline.thumbnails import stylize_by_thumbnail
-from ..adain_core.pipeline.tiling import TileSize
-from ..adain_core.pipeline.transfer import StyleTransfer
-from ..adain_core.runtime.progress import Progress, section
-from ..adain_core.styles.stats import StyleStats
-from ..adain_core.styles.transforms import DETAILS
-from .batches import in_turn, join, one_by_one, parts_to_blend
-from .color import preserve_color
-from .images import from_image, from_image_at, from_mask, to_image
+from ..adain_core.pipeline.layers import Look, layers_of
+from ..adain_core.pipeline.runner import run
+from ..adain_core.runtime.progress import section
+from .images import from_image, from_mask, to_image, transparency_at
 from .inputs import EACH, OFF, alpha_input, check_choices, option_input, tile_input, tile_size
 from .progress import progress_bar
 from .regions import masked_styles, regions_input
 from .schema import node_schema
-from .steps import check_counts, compute_style_stats
+from .steps import check_counts
 from .types import AdaINModel, Model, Region
 
 
@@ -115,77 +105,25 @@ class AdaINStylize(io.ComfyNode):
                 " 'regions' holds measured styles; use luminance."
             )
         check_counts(len(content), len(style) if batch == EACH else 1)
-        stylizer = model.load()
         progress = progress_bar()
-        tiles = tile_size(tile)
-        rgb, transparency = from_image_at(content, "content", size)
-        shrinks = 0 < work_size < min(rgb.shape[-2:])
-        work = one_by_one(partial(shrink, work_size=work_size), rgb) if shrinks else rgb
-        measured = []
-        recolors = keep_colors not in (OFF, "luminance")
-        references = [None] if not recolors else [work] if batch == EACH else work.split(1)
-        style_mask = from_mask(style_mask, "style_mask", "style", len(style))
-        for i, reference in enumerate(references):
-            picture = style if reference is None else _recolored(style, reference, keep_colors)
-            part = section(progress, 0.3 * i / len(references), 0.3 * (i + 1) / len(references))
-            detail = DETAILS.get(transform, ())
-            stats = compute_style_stats(
-                model, picture, "style", part, batch, style_scale, detail, style_mask, tiles, style_size
-            )
-            measured.append(stats if stylizer.skips.need_style_image else replace(stats, image=None))
-        stats = StyleStats.stack(measured)
-        looks = [stats, *(look for _, look in regions or ())]
-        count = max(look.count for look in looks) if len(work) == 1 else len(work)
-        for look in looks:
-            look.check_count(count)
-        layers = [
-            (from_mask(mask, "mask", "content", count), stats),
-            *masked_styles(regions or (), model, "content", count),
-        ]
-        rest = section(progress, 0.3, 0.9)
-        if low_memory:
-            contents = work.expand(count, -1, -1, -1)
-            result = stylize_by_thumbnail(stylizer, contents, layers, alpha, transform, tiles, rest)
-        else:
-            result = _stylize(stylizer, work, count, layers, alpha, transform, tiles, rest)
-        if shrinks:
-            result = one_by_one(restore_detail, result, work, rgb, progress=section(progress, 0.9, 0.95))
-        image = to_image(result, transparency)
-        if keep_colors == "luminance":
-            image = preserve_color(to_image(rgb), image, keep_colors, section(progress, 0.95, 1.0))
-        progress(1.0)
-        return io.NodeOutput(image)
-
-
-def _recolored(style: Tensor, content: Tensor, method: ColorMethod) -> Tensor:
-    """The IMAGE of styles in the colors of one content, or of one for each."""
-    pictures, _ = from_image(style, "style")
-    return to_image(one_by_one(partial(match_color, method=method), pictures, content))
-
-
-def _stylize(
-    model: StyleTransfer,
-    content: Tensor,
-    count: int,
-    layers: Sequence[tuple[Tensor | None, StyleStats]],
-    alpha: float,
-    transform: str,
-    tile: TileSize,
-    progress: Progress,
-) -> Tensor:
-    """Encode, blend and decode as many pictures at a time as fit the memory; a single content ``count`` times."""
-    blends = [Blend(style, alpha, mask, transform) for mask, style in layers]
-    encode = partial(model.encode, tile=tile, keep_shallow=True)
-    shared = encode(content, progress=lambda _: progress(0.0)) if len(content) < count else None
-    results = []
-    parts = parts_to_blend(model, content.expand(count, -1, -1, -1), transform, tile)
-    for part, report in in_turn(parts, progress):
-        if shared is None:
-            features = encode(content[part], progress=section(report, 0.0, 0.5))
-        else:
-            features = shared.repeat(part.stop - part.start)
-        for blend in (blend.part(part) for blend in blends):
-            features = model.blend(features, blend.style, alpha, blend.mask, transform)
-        results.append(model.decode(features, tile, section(report, 0.5, 1.0)))
-        del features  # not to be kept while the next are encoded
-    return join(results)
+        pictures, transparency = from_image(content, "content")
+        styles, _ = from_image(style, "style")
+        count = len(styles) if batch == EACH and len(pictures) == 1 else len(pictures)
+        options = Options(
+            alpha=alpha,
+            transform=transform,
+            keep_colors=None if keep_colors == OFF else keep_colors,
+            size=size or None,
+            work_size=work_size or None,
+            style_size=style_size or None,
+            style_scale=style_scale,
+            tile=tile_size(tile),
+            low_memory=low_memory,
+        )
+        looks = [Look([styles], mask=from_mask(mask, "mask", "content", count), each=batch == EACH)]
+        looks += [Look([look], mask=where) for where, look in masked_styles(regions or (), model, "content", count)]
+        where = from_mask(style_mask, "style_mask", "style", len(styles))
+        stylizer = model.load()
+        layers, left = layers_of(stylizer, looks, options, where, section(progress, 0.0, 0.3))
+        (result,) = run(stylizer, [pictures], layers, left, progress=section(progress, 0.3, 1.0))
+        return io.NodeOutput(to_image(result, transparency_at(transparency, size)))

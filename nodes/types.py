@@ -8,9 +8,8 @@ import torch
 from comfy.model_management import load_models_gpu
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..adain_core.networks.decoder import Decoder
 from ..adain_core.networks.encoder import Encoder
 from ..adain_core.pipeline.analyzer import StyleAnalyzer
 from ..adain_core.pipeline.features import Features
@@ -26,15 +25,6 @@ Region = tuple[Tensor, StyleStats]
 """A MASK and the style for where it is white; an ADAIN_REGIONS is a tuple of them."""
 
 
-class Networks(nn.Module):
-    """Encoder and decoder, or an encoder alone, as the one module that ComfyUI moves between devices."""
-
-    def __init__(self, encoder: Encoder, decoder: Decoder | None) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-
-
 @dataclass(frozen=True, eq=False)
 class Model:
     """The value of an ADAIN_MODEL.
@@ -42,13 +32,11 @@ class Model:
     Args:
         name: what the user chose in the loader.
         space: of its features.
-        dtype: of its convolutions.
-        patcher: ComfyUI's handle on the :class:`Networks`.
+        patcher: ComfyUI's handle on a StyleTransfer, or on a StyleAnalyzer for an encoder alone.
     """
 
     name: str
     space: str
-    dtype: torch.dtype
     patcher: ModelPatcher
 
     def load(self) -> StyleTransfer:
@@ -57,24 +45,26 @@ class Model:
         Raises:
             ValueError: there is no decoder.
         """
-        decoder = self.patcher.model.decoder
-        if decoder is None:
+        model = self.patcher.model
+        if not isinstance(model, StyleTransfer):
             raise ValueError(
                 f"'model' is {self.name}, an encoder alone; choose a 'decoder' for its space {self.space} in Load AdaIN"
                 " Model. Without one it serves Compute Style Stats, Gatys Style Transfer, Texture Synthesis and Measure"
                 " Stylization."
             )
-        return StyleTransfer(self.load_encoder(), decoder, self.space, self.patcher.load_device, self.dtype)
+        self.load_encoder()
+        return model
 
     def load_analyzer(self) -> StyleAnalyzer:
         """What measures styles, which needs no decoder, on the device where ComfyUI wants it."""
-        return StyleAnalyzer(self.load_encoder(), self.space, self.patcher.load_device, self.dtype)
+        self.load_encoder()
+        return self.patcher.model
 
     def load_encoder(self, memory: int = 0) -> Encoder:
         """The encoder alone, which needs no decoder, on the device where ComfyUI wants it, after other models have made
         room for it and for so many bytes of work."""
         load_models_gpu([self.patcher], memory_required=memory, force_full_load=True)
-        return self.patcher.model.encoder.to(self.patcher.load_device, memory_format=torch.channels_last)
+        return self.patcher.model.encoder
 
 
 def check_space(style: StyleStats, name: str, model: Model) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import repeat
 
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.films.smoothing import Mask, StyleTimeline, stylize_frames
-from ..adain_core.images.pictures import Picture
+from ..adain_core.films.smoothing import Mask, StyleOverTime, StyleTimeline, stylize_film
 from ..adain_core.options import FilmOptions, Options
 from ..adain_core.styles.stats import StyleStats
 from .batches import join
-from .images import from_image, from_mask, to_image
+from .images import from_image, from_mask, to_image, transparency_at
 from .inputs import OFF, alpha_input, check_choices, option_input, tile_input, tile_size
 from .progress import progress_bar
 from .regions import masked_styles, regions_input
@@ -93,33 +91,31 @@ class AdaINStylizeVideo(io.ComfyNode):
             if stats.count != 1:
                 raise ValueError(f"'{name}' is a batch of {stats.count} styles; connect one, such as from Mix Styles.")
         mask = from_mask(mask, "mask", "frames", len(rgb))
-        over_time = style
+        over_time: StyleOverTime = style
         if style_end is not None:
             over_time = StyleTimeline([0, max(1, len(rgb) - 1)], [style, style_end]).at
-        progress = progress_bar()
-        results: list[Tensor] = []
-        stylized = stylize_frames(
-            model.load(),
-            rgb.split(_TOGETHER),
-            over_time,
-            alpha,
-            _over_time(mask),
-            transform,
+        options = Options(
+            alpha=alpha,
+            transform=transform,
             keep_colors=None if keep_colors == OFF else keep_colors,
-            smoothing=smoothing,
-            cut=cut,
             size=size or None,
             work_size=work_size or None,
             tile=tile_size(tile),
             low_memory=low_memory,
-            regions=[(_over_time(where), look) for where, look in layers],
         )
-        alphas = repeat(None) if transparency is None else transparency.split(_TOGETHER)
-        for part, alpha_part in zip(stylized, alphas, strict=False):
-            picture = Picture(part, alpha_part).scaled(size or None)
-            results.append(to_image(picture.rgb, picture.alpha))
-            progress(sum(map(len, results)) / len(rgb))
-        return io.NodeOutput(join(results))
+        over = [(look, _over_time(where)) for where, look in layers]
+        film = FilmOptions(smoothing, cut)
+        stylized = stylize_film(
+            model.load(),
+            rgb.split(_TOGETHER),
+            [(over_time, _over_time(mask)), *over],
+            options,
+            film,
+            progress_bar(),
+            len(rgb),
+        )
+        images = [to_image(part) for part in stylized]
+        return io.NodeOutput(to_image(from_image(join(images), "frames")[0], transparency_at(transparency, size)))
 
 
 def _over_time(mask: Tensor | None) -> Mask | None:

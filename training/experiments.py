@@ -176,7 +176,7 @@ def alpha_grid(gallery: Gallery, out: Path) -> None:
     """Figure 8: style weights by alphas."""
     content, style = gallery.contents[0], gallery.styles[0]
     rows = [
-        [content[0], style[0], *(gallery.model(recipe)(content, style, alpha)[0] for alpha in ALPHAS)]
+        [content[0], style[0], *(gallery.model(recipe)(content, style, alpha=alpha)[0] for alpha in ALPHAS)]
         for recipe in recipes_of(gallery.args)
     ]
     columns = ["content", "style", *(f"alpha {alpha:g}" for alpha in ALPHAS)]

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import DEEPEST_TAP, IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS, Encoder
-from adain_core.pipeline.blend import Blend
-from adain_core.pipeline.shallow import joined_maps
+from adain_core.pipeline.blend import Blend, paint
 from adain_core.styles.stats import StyleStats
 
 from .normalization import LearnedNormalization
@@ -102,20 +101,12 @@ class Stylizer(nn.Module):
         known = {} if content_features is None else {DEEPEST_TAP: content_features}
         content_maps = self._encode(content, (DEEPEST_TAP, *skips.taps), known)
         if self.normalization:
-            features = self.normalization(content_maps[DEEPEST_TAP], style_images)
-            maps = {tap: joined_maps(skips, tap, content_maps[tap], []) for tap in skips.taps}
-            return decoder(features, maps)
+            normalized = self.normalization(content_maps[DEEPEST_TAP], style_images)
+            return paint(decoder, content_maps | {DEEPEST_TAP: normalized}, [])
         measured = () if stats else (DEEPEST_TAP, *(skips.taps if skips.adain else ()))
         style_maps = self._encode(style, {*measured, *(skips.taps if skips.need_style_image else ())})
-        blend = Blend(stats or StyleStats.measure({tap: style_maps[tap] for tap in measured}, space=""))
-        features = blend.apply(content_maps[DEEPEST_TAP], content_maps[DEEPEST_TAP], DEEPEST_TAP)
-        maps = {
-            tap: joined_maps(
-                skips, tap, content_maps[tap], [blend], [style_maps[tap]] if skips.need_style_image else []
-            )
-            for tap in skips.taps
-        }
-        return decoder(features, maps)
+        stats = stats or StyleStats.measure({tap: style_maps[tap] for tap in measured}, space="")
+        return paint(decoder, content_maps, [Blend(stats)], [style_maps] if skips.need_style_image else [])
 
     def _encode(
         self, images: Tensor, taps: Sequence[str] | set[str], known: Mapping[str, Tensor] | None = None

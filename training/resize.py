@@ -32,8 +32,7 @@ from adain_core.networks.convolution import Conv3x3
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import DEEPEST_TAP, Encoder, conv_names
 from adain_core.networks.skips import Skips
-from adain_core.pipeline.blend import Blend
-from adain_core.pipeline.shallow import joined_maps
+from adain_core.pipeline.blend import Blend, joined_maps
 from adain_core.styles.stats import StyleStats
 
 from .command import TrainingError, crop_side, four_widths, positive_int, run_command

@@ -118,6 +118,11 @@ def load_model(args: argparse.Namespace) -> StyleTransfer:
     return StyleTransfer.from_pretrained(args.model, args.decoder, args.device, args.dtype, memory and memory * 1e9)
 
 
+def stylization(args: argparse.Namespace) -> Options:
+    """How to stylize, from the options of :func:`add_transfer_options`."""
+    return Options(**{name: getattr(args, name) for name in options_of(Options)})
+
+
 def read_style(path: Path, args: argparse.Namespace) -> Picture | StyleStats:
     """A style from a style file, or a picture.
 

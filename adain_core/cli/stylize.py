@@ -6,17 +6,17 @@ import argparse
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from ..images.files import ImageError, check_target, list_images, read_picture, result_name, write_picture
-from ..options import ModelOptions
+from ..options import ModelOptions, Options
+from ..pipeline.layers import Layers, Look, layers_of
+from ..pipeline.runner import run as stylize
 from ..pipeline.transfer import StyleTransfer
 from ..runtime.memory import is_out_of_memory
 from ..runtime.processes import own_share, rank, wait_for_all
 from ..runtime.progress import Progress, ignore_progress
-from ..styles.transforms import DETAILS
 from .options import (
     MODEL,
     add_options,
@@ -24,11 +24,11 @@ from .options import (
     add_transfer_options,
     check_picture_output,
     load_model,
-    measure_style,
     path_name,
     progress_bar,
     read_mask,
     read_style,
+    stylization,
 )
 
 
@@ -48,22 +48,12 @@ def run(args: argparse.Namespace) -> int:
     if not args.style and not args.region:
         raise ImageError("There is no style; name a style image or file, or give a --region.")
     jobs = plan(args.content, args.out, args.overwrite)
-    styles = [read_style(path, args) for path in args.style]
-    regions = [(read_mask(mask), read_style(path, args)) for mask, path in args.region]
     mask = args.mask and read_mask(args.mask)
+    looks = [Look([read_style(path, args) for path in args.style], args.weights, mask)] if args.style else []
+    looks += [Look([read_style(path, args)], mask=read_mask(region)) for region, path in args.region]
+    style_mask = args.style_mask and read_mask(args.style_mask)
     model = load_model(args)
-    options: dict[str, Any] = {}
-    if args.keep_colors in (None, "luminance"):
-        # Measured once for all photos; otherwise each photo's colors change the styles first.
-        detail = DETAILS.get(args.transform, ())
-        styles = [measure_style(model, style, args, detail) for style in styles]
-        regions = [(region, measure_style(model, style, args, detail)) for region, style in regions]
-    else:
-        style_mask = args.style_mask and read_mask(args.style_mask)
-        options = {"style_mask": style_mask, "style_size": args.style_size, "style_scale": args.style_scale}
-    options |= {"style": styles, "regions": regions, "mask": mask}
-    names = ("alpha", "weights", "transform", "keep_colors", "work_size", "tile", "low_memory")
-    stylizer = Stylizer(model, args.size, options | {name: getattr(args, name) for name in names})
+    stylizer = Stylizer(model, *layers_of(model, looks, stylization(args), style_mask))
     if args.content.is_dir():
         code = run_all(stylizer, own_share(jobs))
         wait_for_all()
@@ -77,11 +67,11 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class Stylizer:
-    """What all photos of one call have in common: the model, the size and the model's other options."""
+    """What all photos of one call have in common."""
 
     model: StyleTransfer
-    size: int | None
-    options: dict[str, Any]
+    layers: Layers
+    options: Options
 
     def run(self, source: Path, target: Path, progress: Progress = ignore_progress) -> None:
         """Stylize one image file into another.
@@ -90,9 +80,9 @@ class Stylizer:
             ImageError: one of them cannot be read or written, or the picture does not fit into the memory.
         """
         try:
-            picture = read_picture(source).scaled(self.size)
+            picture = read_picture(source).scaled(self.options.size)
             check_target(target, picture.rgb.shape[-2:])
-            rgb = self.model(picture.rgb, progress=progress, **self.options)
+            (rgb,) = stylize(self.model, [picture.rgb], self.layers, self.options, progress=progress)
             write_picture(replace(picture, rgb=rgb), target)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -23,12 +23,12 @@ from ..films.files import (
     join_films,
     read_frames,
 )
-from ..films.smoothing import Mask, StyleTimeline, stylize_frames
+from ..films.smoothing import Mask, StyleOverTime, StyleTimeline, stylize_film
 from ..images.files import IMAGE_SUFFIXES, list_images
 from ..options import FilmOptions, ModelOptions
+from ..pipeline.layers import Look, style_of
 from ..runtime.processes import rank, wait_for_all, world_size
-from ..styles.stats import StyleStats, mix
-from ..styles.transforms import DETAILS
+from ..styles.stats import StyleStats
 from .options import (
     MODEL,
     add_options,
@@ -36,11 +36,11 @@ from .options import (
     add_transfer_options,
     check_output,
     load_model,
-    measure_style,
     path_name,
     progress_bar,
     read_mask,
     read_style,
+    stylization,
 )
 
 _log = logging.getLogger(__name__)
@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
         raise VideoError("Name style images, or the style at each --keyframe: one of the two.")
     if not (args.style or args.keyframe or args.region):
         raise VideoError("There is no style; name a style image or file, or give a --keyframe or a --region.")
+    if args.mask and not (args.style or args.keyframe):
+        raise VideoError("There is no style for --mask; name a style image or file, or leave --mask out.")
     if args.weights and not args.style:
         raise VideoError("--weights mix the styles of a whole film; leave them out where each --keyframe has its own.")
     if args.out.suffix.lower() not in VIDEO_SUFFIXES:
@@ -137,27 +139,25 @@ def part_of(out: Path, number: int) -> Path:
 
 def stylizer(args: argparse.Namespace, start: float) -> FrameFunction:
     """What happens to the frames of a film from a time on."""
-    model = load_model(args)
-    detail = DETAILS.get(args.transform, ())
+    model, options = load_model(args), stylization(args)
+    style_mask = args.style_mask and read_mask(args.style_mask)
 
-    def measure(path: Path) -> StyleStats:
-        return measure_style(model, read_style(path, args), args, detail)
+    def measure(paths: Sequence[Path], weights: Sequence[float] | None = None) -> StyleStats:
+        return style_of(model, Look([read_style(path, args) for path in paths], weights), options, style_mask)
 
     times = frame_times(args.content) if args.keyframe or start else []
     first = bisect_left(times, start)
-    style: StyleStats | Callable[[int], StyleStats] | None = None
+    layers: list[tuple[StyleOverTime, Mask | None]] = []
+    mask = masks_of(args.mask, first) if args.mask else None
     if args.style:
-        style = mix([measure(path) for path in args.style], args.weights)
+        layers.append((measure(args.style, args.weights), mask))
     elif args.keyframe:
-        timeline = StyleTimeline([time for time, _ in args.keyframe], [measure(path) for _, path in args.keyframe])
-        style = at_frames(timeline, times, first)
-    mask = args.mask and masks_of(args.mask, first)
-    regions = [(masks_of(where, first), measure(path)) for where, path in args.region]
-    names = ("alpha", "transform", "keep_colors", "smoothing", "cut", "size", "work_size", "tile", "low_memory")
-    options = {name: getattr(args, name) for name in names}
+        timeline = StyleTimeline([time for time, _ in args.keyframe], [measure([path]) for _, path in args.keyframe])
+        layers.append((at_frames(timeline, times, first), mask))
+    layers += [(measure([path]), masks_of(where, first)) for where, path in args.region]
 
     def change(frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        return stylize_frames(model, frames, style, mask=mask, regions=regions, **options)
+        return stylize_film(model, frames, layers, options, FilmOptions(args.smoothing, args.cut))
 
     return change
 

@@ -10,11 +10,13 @@ from torch import Tensor
 
 
 def checked_mask(mask: Tensor, count: int) -> Tensor:
-    """A mask [H, W] or [B, H, W] for ``count`` pictures as [1 or B, 1, H, W] in 0..1.
+    """A mask [H, W] or [B, H, W] for ``count`` pictures as [1 or B, 1, H, W] in 0..1; one that is so already passes.
 
     Raises:
         ValueError: the mask has another shape, or numbers that are not finite.
     """
+    if mask.ndim == 4 and mask.shape[1] == 1:
+        mask = mask[:, 0]
     mask = mask[None] if mask.ndim == 2 else mask
     if mask.ndim != 3 or len(mask) not in (1, count) or 0 in mask.shape:
         raise ValueError(f"A mask has the shape {list(mask.shape)}; expected [H, W] or [B, H, W] for {count} pictures.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,11 +30,13 @@ class Decoder(nn.Module):
             it decodes the content's own features only.
     """
 
+    conv1_1: Conv3x3
+
     def __init__(
         self, widths: Sequence[int] = VGG19_WIDTHS, skips: Skips | None = None, style_inside: bool = False
     ) -> None:
         super().__init__()
-        self.widths = tuple(widths)
+        self.widths: tuple[int, ...] = tuple(widths)
         self.skips = skips or Skips()
         self.style_inside = style_inside
         self.names: list[str] = []
@@ -79,6 +82,11 @@ class Decoder(nn.Module):
             for source in joined:
                 self.add_module(f"{name}_{source}", Conv3x3(width, out_channels, bias=False))
         self.add_module(name, (UpConv3x3 if upsampled else Conv3x3)(in_channels, out_channels))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of its convolutions."""
+        return self.conv1_1.weight.dtype
 
     def forward(self, features: Tensor, maps: Mapping[str, Sequence[Tensor]] | None = None) -> Tensor:
         """Decode relu4_1 features.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Collection
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..images.masks import checked_mask, resize_mask
 from ..images.pictures import Picture, checked_image, from_pil, resize, scale_short_side
@@ -26,14 +28,19 @@ from .tiling import Tile, TiledEncoder, TileSize, default_memory, pad_to_grid, p
 _LIVE_MAPS = 5
 
 
-class StyleAnalyzer:
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class StyleAnalyzer(nn.Module):
     """Measures styles, for which no decoder is needed; StyleTransfer is one with a decoder.
 
+    Device and dtype are those of the parameters, and ``.to`` changes them as of any module.
+
     Args:
-        encoder: in evaluation mode.
+        encoder: stays as it is: where device or dtype are others a copy is taken.
         space: its name.
-        device: where to compute.
-        dtype: of the convolutions; statistics are always in float32.
+        device: where to compute; where the encoder is if not given.
+        dtype: of the convolutions; the encoder's own if not given. Statistics are always in float32.
         tile_memory: what tiles may use in bytes; a quarter of the free memory and at most 1.5 GB if not given.
 
     Raises:
@@ -47,17 +54,29 @@ class StyleAnalyzer:
         self,
         encoder: Encoder,
         space: str,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
         tile_memory: float | None = None,
     ) -> None:
         if tile_memory is not None and not tile_memory > 0:
             raise ValueError(f"tile_memory is {tile_memory}; expected a number of bytes above 0, or None.")
-        self.encoder = encoder.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
+        super().__init__()
+        self.encoder = as_asked(encoder, device, dtype)
         self.space = space
-        self.device = device
         self.tile_memory = tile_memory
-        self._tiled = TiledEncoder(self.encoder, device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.encoder.conv1_1.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of its convolutions."""
+        return self.encoder.dtype
+
+    def extra_repr(self) -> str:
+        return f"space={self.space!r}"
 
     @classmethod
     def from_pretrained(
@@ -79,7 +98,7 @@ class StyleAnalyzer:
         encoder, space = load_encoder(model)
         return cls(encoder, space, target, resolve_dtype(dtype, target))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(
         self,
         image: Tensor,
@@ -102,10 +121,10 @@ class StyleAnalyzer:
         """
         tiles = self.tiles(checked_image(image), tile)
         taps = self.skips.taps if keep_shallow else ()
-        features, shallow = self._tiled.features(image, tiles, progress, taps)
+        features, shallow = TiledEncoder(self.encoder).features(image, tiles, progress, taps)
         return Features(image, features, features, self.space, shallow=shallow)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def compute_style_stats(
         self,
         images: Tensor | Image.Image | Picture,
@@ -126,7 +145,7 @@ class StyleAnalyzer:
             style_size: short side in pixels at which to measure; the pictures' own if not given.
             style_scale: enlarge the pictures by this factor; strokes become larger by as much.
             detail: what to measure at relu4_1 besides, for transforms that need it; see
-                :data:`adain_core.styles.transforms.DETAILS`.
+                :attr:`~adain_core.styles.transforms.Transform.needs`.
             tile: as for :meth:`encode`.
             progress: called with the share that is done.
 
@@ -141,16 +160,16 @@ class StyleAnalyzer:
             raise ValueError(f"style_scale is {style_scale}; expected a positive number.")
         images = scale_short_side(images, style_size, "style_size")
         images = resize(images, tuple(max(1, round(side * style_scale)) for side in images.shape[-2:]))
-        weight = None if mask is None else self._padded_mask(mask, images)
+        weight = None if mask is None else self.mask_on_grid(mask, images)
         if alpha is not None and alpha.min() < 1:
-            seen = self._padded_mask(alpha[:, 0], images)
+            seen = self.mask_on_grid(alpha[:, 0], images)
             weight = seen if weight is None else weight * seen
         if weight is not None and not weight.sum(dim=(1, 2, 3)).gt(0).all():
             raise ValueError(
                 "The style mask is zero everywhere, or the picture is transparent there; there is nothing to measure."
             )
         tiles, first = self.tiles(images, tile), section(progress, 0, 0.5 if detail else 1)
-        (measured,) = self._tiled.measure(images, STYLE_TAPS, [weight], tiles, first)
+        (measured,) = TiledEncoder(self.encoder).measure(images, STYLE_TAPS, [weight], tiles, first)
         styles = measured.result(self.space, images)
         if detail:
             parts = []
@@ -175,6 +194,20 @@ class StyleAnalyzer:
         """A batch of pictures [B, 3, H, W] in parts whose feature maps fit the memory: as many as one tile holds."""
         return [t.pictures for t in self.tiles(images, tile) if t.rows.start == t.columns.start == 0]
 
-    def _padded_mask(self, mask: Tensor, images: Tensor) -> Tensor:
-        """A mask at the size of the pictures' padded grid, [1 or B, 1, 8 rows, 8 columns]."""
+    def mask_on_grid(self, mask: Tensor, images: Tensor) -> Tensor:
+        """A mask [H, W] or [B, H, W] of any size on the pictures' padded grid, [1 or B, 1, 8 rows, 8 columns].
+
+        Raises:
+            ValueError: it has another shape, or numbers that are not finite.
+        """
         return pad_to_grid(resize_mask(checked_mask(mask, len(images)).to(self.device), images.shape[-2:]))
+
+
+def as_asked(network: Network, device: torch.device | None, dtype: torch.dtype | None) -> Network:
+    """A network on a device and in a dtype: itself where it is so already, else a copy."""
+    weight = next(network.parameters())
+    device = weight.device if device is None else torch.empty(0, device=device).device  # cuda is cuda:0, say
+    dtype = dtype or weight.dtype
+    if (weight.device, weight.dtype) == (device, dtype):
+        return network
+    return copy.deepcopy(network).to(device, dtype)

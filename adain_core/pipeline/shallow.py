@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..images.masks import filled_mask
 from ..networks.skips import Skips
 from ..runtime.progress import Progress, ignore_progress
 from ..styles.stats import StyleStats
-from .blend import Blend
+from .blend import Blend, joined_maps
 from .features import Features
 from .tiling import SKIP_HALO, STRIDES, Tile, TiledEncoder, grid_of
 
@@ -76,37 +74,3 @@ class ShallowMaps:
         return {
             tap: joined_maps(self.skips, tap, content[tap], parts, [maps[tap] for maps in style_maps]) for tap in taps
         }
-
-
-def joined_maps(
-    skips: Skips, tap: str, content: Tensor, blends: Sequence[Blend], style_maps: Sequence[Tensor] = ()
-) -> list[Tensor]:
-    """The maps that join the decoder at a tap.
-
-    Args:
-        skips: of the decoder.
-        tap: one of ``skips.taps``.
-        content: the content's encoder map there, [B, C, H, W].
-        blends: the styles that the features received, in order.
-        style_maps: for each blend the style's encoder map, [B or 1, C, h, w]; needed where
-            ``skips.need_style_image``.
-
-    Returns:
-        One or two maps [B, C, H, W]. Where alpha or a mask is 0 the content stands in for the style.
-    """
-    maps = []
-    if skips.source != "style":
-        styled = content
-        for blend in blends if skips.adain else ():
-            # A style keeps means and deviations at the shallow taps; without any style there must be none here too.
-            transform = "instance-norm" if blend.transform == "instance-norm" else "adain"
-            styled = blend.apply(styled, content, tap, transform)
-        maps.append(styled)
-    if skips.source != "content":
-        styled = content
-        for blend, style_map in zip(blends, style_maps, strict=True):
-            style_map = F.interpolate(style_map, size=content.shape[-2:], mode="bilinear", align_corners=False)
-            weight = torch.as_tensor(blend.weight(content.shape[-2:]), dtype=content.dtype, device=content.device)
-            styled = torch.lerp(styled, style_map.expand_as(content), weight)
-        maps.append(styled)
-    return maps

@@ -179,13 +179,12 @@ class TiledEncoder:
     """An encoder that sees tiles of pictures [B, 3, H, W] of any size.
 
     Args:
-        encoder: in evaluation mode, on the device.
-        device: where it computes; the pictures may be elsewhere.
+        encoder: computes where its weights are; the pictures may be elsewhere.
     """
 
-    def __init__(self, encoder: Encoder, device: torch.device) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
-        self.device = device
+        self.device = encoder.conv1_1.weight.device
 
     def tile(
         self, images: Tensor, tile: Tile, taps: Sequence[str] = (DEEPEST_TAP,), halo: int = ENCODER_HALO

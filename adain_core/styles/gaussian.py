@@ -35,6 +35,13 @@ def transport_map(source: Tensor, target: Tensor) -> Tensor:
     return (inverse @ _power(root @ b @ root, 0.5) @ inverse).to(source)
 
 
+def move_by(matrix: Tensor, features: Tensor, center: Tensor, target: Tensor) -> Tensor:
+    """Features [B, C, H, W] about their mean ``center``, moved by matrices [B or 1, C, C] to the mean ``target``, both
+    [B or 1, C, 1, 1]; in the features' dtype."""
+    moved = matrix @ (features.float() - center).flatten(2)
+    return (moved.view(features.shape) + target).to(features.dtype)
+
+
 def barycenter(covariances: Sequence[Tensor], shares: Sequence[float], progress: Progress = ignore_progress) -> Tensor:
     """The covariance with the least mean squared Wasserstein distance from all (the fixed point of
     Álvarez-Esteban et al. 2016, arXiv:1511.05355).

@@ -23,7 +23,7 @@ def together(pack, monkeypatch):
     """How many pictures each step took at once, and each change of size."""
     counts: list[int] = []
     transfer = sys.modules[f"{PACK}.adain_core.pipeline.transfer"].StyleTransfer
-    originals = {name: getattr(transfer, name) for name in ("encode", "blend", "decode")}
+    originals = {name: getattr(transfer, name) for name in ("encode", "lay", "decode")}
     for name, original in originals.items():
 
         def counted(self, batch, *args, _original=original, **options):

@@ -5,7 +5,7 @@ from dataclasses import is_dataclass
 
 from adain_core import options
 from adain_core.cli import make_parser
-from adain_core.films.smoothing import stylize_frames
+from adain_core.options import FilmOptions, Options
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.runtime.tables import Table, options_of
 from tests.nodes.api_forms import widgets_of
@@ -39,13 +39,16 @@ def in_the_node(comfy, name):
 
 def test_pictures(comfy):
     options = at_the_command_line("stylize")
-    assert in_python(StyleTransfer.__call__, StyleTransfer.from_pretrained) == options
+    given = in_python(StyleTransfer.stylize, StyleTransfer.from_pretrained) - {"options"}
+    assert given | options_of(Options).keys() == options
     assert in_the_node(comfy, "AdaINStylize") - {"batch"} == options - LOADING - {"weights"}
 
 
 def test_films(comfy):
     options = at_the_command_line("video") - LOADING - MAKING_A_STYLE
-    assert in_python(stylize_frames) - {"model"} == options
+    assert {"mask", "regions"} | (options_of(Options).keys() - MAKING_A_STYLE) | options_of(
+        FilmOptions
+    ).keys() == options
     assert in_the_node(comfy, "AdaINStylizeVideo") - {"style_end"} == options
     assert in_python(StyleTransfer.compute_style_stats) >= {"mask", "style_size", "style_scale"}
 

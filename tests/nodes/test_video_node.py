@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from adain_core.films.smoothing import stylize_frames
+from adain_core.films.smoothing import stylize_film
 from adain_core.models.weights import load_model
+from adain_core.options import FilmOptions
 from adain_core.pipeline.transfer import StyleTransfer
 from tests.nodes.models import image, load, save_model
 
@@ -31,7 +32,9 @@ def test_it_gives_what_the_library_gives(comfy, tmp_path):
     core = StyleTransfer(weights.encoder, weights.decoder, weights.space, torch.device("cpu"))
     frames, picture = film(), image(seed=1)
     stats = core.compute_style_stats(picture.movedim(-1, 1))
-    expected = torch.cat(list(stylize_frames(core, frames.movedim(-1, 1).split(1), stats, smoothing=0.7, cut=10.0)))
+    expected = torch.cat(
+        list(stylize_film(core, frames.movedim(-1, 1).split(1), [(stats, None)], film=FilmOptions(0.7, 10.0)))
+    )
     model = load(comfy, name)
     result = video(comfy, model, frames, style=style(comfy, model, 1), smoothing=0.7, cut=10.0)
     torch.testing.assert_close(result, expected.movedim(1, -1), atol=1e-5, rtol=0)
@@ -129,9 +132,8 @@ def test_regions_are_those_of_the_library_and_may_move(comfy, tiny):
     (regions,) = comfy.call("AdaINRegion", mask=still, style=first)
     (regions,) = comfy.call("AdaINRegion", mask=moving, style=second, regions=regions)
     result = video(comfy, tiny, frames, style=below, regions=regions)
-    expected = stylize_frames(
-        tiny.load(), frames.movedim(-1, 1).split(4), below, regions=[(still, first), (moving.__getitem__, second)]
-    )
+    layers = [(below, None), (first, still), (second, moving.__getitem__)]
+    expected = stylize_film(tiny.load(), frames.movedim(-1, 1).split(4), layers)
     torch.testing.assert_close(result, torch.cat(list(expected)).movedim(1, -1), atol=1e-5, rtol=0)
     assert not torch.allclose(result, video(comfy, tiny, frames, style=below), atol=1e-2)
 

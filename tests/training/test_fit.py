@@ -75,7 +75,7 @@ def test_every_recipe_gives_a_model_that_stylizes(
     assert {"checkpoint.pt", "curves.png", "samples.png", "run.safetensors"} <= {p.name for p in run.iterdir()}
     model = StyleTransfer.from_pretrained(run / "run.safetensors", device="cpu")
     alpha = 0.0 if recipe == "norm-batch" else 1.0
-    result = model(random_picture(40, 56, seed=1), random_picture(33, 48, seed=2), alpha)
+    result = model(random_picture(40, 56, seed=1), random_picture(33, 48, seed=2), alpha=alpha)
     assert result.shape == (1, 3, 40, 56)
     assert result.isfinite().all()
 

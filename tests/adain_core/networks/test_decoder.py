@@ -9,8 +9,7 @@ from adain_core.networks.convolution import Conv3x3, UpConv3x3
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import VGG19_WIDTHS, Encoder
 from adain_core.networks.skips import SKIP_TAPS, Skips
-from adain_core.pipeline.blend import Blend
-from adain_core.pipeline.shallow import joined_maps
+from adain_core.pipeline.blend import Blend, joined_maps
 from adain_core.styles.stats import StyleStats
 from tests.helpers import TINY_WIDTHS, random_picture, tiny_model
 

@@ -33,7 +33,7 @@ def test_the_picture_would_show_a_halo_that_is_too_small(monkeypatch):
     model, content = lively_model("plain"), random_picture(150, 150)
     style = model.compute_style_stats(random_picture(64, 64, seed=1))
     whole = model(content, style, tile="off")
-    monkeypatch.setattr("adain_core.pipeline.transfer.DECODER_HALO", 3)
+    monkeypatch.setattr("adain_core.pipeline.steps.DECODER_HALO", 3)
     assert (model(content, style, tile=64) - whole).abs().max() > 1e-3
 
 
@@ -86,7 +86,7 @@ def test_statistics_of_a_tile_that_did_not_fit_are_counted_once(monkeypatch):
     model, picture = lively_model("concat-content-adain"), random_picture(80, 96)
     weights = [None, (random_picture(80, 96, seed=1)[:, :1] > 0.5).float()]
     tiles = [Tile(slice(0, 1), slice(0, 10), slice(0, 12))]
-    expected = model._tiled.measure(picture, ("relu1_1",), weights, tiles)
+    expected = tiling.TiledEncoder(model.encoder).measure(picture, ("relu1_1",), weights, tiles)
     calls = []
 
     def hungry(maps, weight=None):
@@ -96,7 +96,7 @@ def test_statistics_of_a_tile_that_did_not_fit_are_counted_once(monkeypatch):
         return moments_of(maps, weight)
 
     monkeypatch.setattr(tiling, "moments_of", hungry)
-    measured = model._tiled.measure(picture, ("relu1_1",), weights, tiles)
+    measured = tiling.TiledEncoder(model.encoder).measure(picture, ("relu1_1",), weights, tiles)
     assert len(calls) > 4
     for one, again in zip(measured, expected, strict=True):
         torch.testing.assert_close(one.result("s").mean["relu1_1"], again.result("s").mean["relu1_1"])

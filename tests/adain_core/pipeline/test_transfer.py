@@ -296,7 +296,7 @@ def test_size_is_that_of_the_result_and_style_size_that_at_which_styles_are_meas
 
 @pytest.mark.parametrize("option", ["size", "work_size", "style_size"])
 def test_sizes_that_make_no_sense_are_named(model, option):
-    with pytest.raises(ValueError, match=f"^{option} is 0; expected a number of pixels"):
+    with pytest.raises(ValueError, match=f"^{option} is 0; expected a whole number from 1"):
         model(random_picture(32, 32), random_picture(32, 32), **{option: 0})
 
 
