@@ -59,11 +59,7 @@ def room_of(module: str) -> str:
     return [*module.split("."), "__init__"][1]
 
 
-# The pipeline is being cut in two: its model and its thumbnails still know each other.
-CIRCLE = pytest.param("adain_core", marks=pytest.mark.xfail(reason="pipeline.transfer and pipeline.thumbnails"))
-
-
-@pytest.mark.parametrize("package", [CIRCLE, "nodes", "training"])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_no_files_import_each_other_in_a_circle(package):
     inside = {m: imports & MODULES.keys() for m, imports in GRAPH.items() if m.split(".")[0] == package}
     TopologicalSorter(inside).prepare()
