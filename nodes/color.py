@@ -17,7 +17,7 @@ from .progress import progress_bar
 from .schema import node_schema
 
 
-def preserve_color(content: Tensor, stylized: Tensor, method: str, progress: Progress) -> Tensor:
+def preserve_color(stylized: Tensor, content: Tensor, method: str, progress: Progress) -> Tensor:
     """The IMAGE ``stylized`` with the colors of the IMAGE ``content``.
 
     Raises:
@@ -67,4 +67,4 @@ class AdaINPreserveColor(io.ComfyNode):
 
     @classmethod
     def execute(cls, content: Tensor, stylized: Tensor, method: str) -> io.NodeOutput:
-        return io.NodeOutput(preserve_color(content, stylized, method, progress_bar()))
+        return io.NodeOutput(preserve_color(stylized, content, method, progress_bar()))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.images.sheets import contact_sheet, thumbnail
+from ..adain_core.images.sheets import cell_of, contact_sheet
 from ..adain_core.measure.losses import Measures, estimate_memory, measure_result
 from ..adain_core.options import GridOptions
 from ..adain_core.runtime.progress import Progress, ignore_progress, section
@@ -55,7 +55,7 @@ class AdaINStyleGrid(io.ComfyNode):
     def execute(cls, content: Tensor, alphas: str, cell: int, **inputs: Model | Tensor) -> io.NodeOutput:
         strengths = option_value(GridOptions, "alphas", alphas)
         models, styles = connected(inputs, "model", MOST_MODELS), connected(inputs, "style", MOST_STYLES)
-        pictures = [thumbnail(from_image(style, f"style_{i}")[0][:1], cell) for i, style in styles.items()]
+        pictures = [cell_of(from_image(style, f"style_{i}")[0][:1], cell) for i, style in styles.items()]
         progress = progress_bar()
         results = []
         for i, model in enumerate(models.values()):
@@ -81,7 +81,7 @@ def _results(
         for j, alpha in enumerate(alphas, start=i * len(alphas)):
             part = section(progress, j / count, (j + 1) / count)
             result = decode(model, blend(features, stats, alpha), part)
-            row.append(thumbnail(from_image(result, "content")[0], cell))
+            row.append(cell_of(from_image(result, "content")[0], cell))
         rows.append(row)
     return rows
 

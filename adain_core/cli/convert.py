@@ -14,7 +14,7 @@ from ..models.convert import find_networks
 from ..models.errors import WeightsError
 from ..models.presets import PRESETS
 from ..models.spaces import HASHED_SPACE
-from ..models.weights import Model, Weights, from_checkpoint, load_weights, resolve, save_weights
+from ..models.weights import ModelWeights, Weights, from_checkpoint, load_weights, resolve, save_weights
 from ..networks.encoder import DEEPEST_TAP, Encoder
 from ..networks.skips import Skips
 from ..options import ConvertOptions
@@ -100,7 +100,9 @@ def verify(weights: Weights, encoder: Encoder | None) -> str:
     torch.manual_seed(0)
     picture = torch.nn.functional.interpolate(torch.rand(1, 3, 5, 5), size=(_SIDE, _SIDE), mode="bicubic").clamp(0, 1)
     if weights.decoder:
-        model = Model(weights.space, encoder or Encoder(weights.decoder.widths), weights.decoder, path=weights.path)
+        model = ModelWeights(
+            weights.space, encoder or Encoder(weights.decoder.widths), weights.decoder, path=weights.path
+        )
         transfer = StyleTransfer(model.encoder, model.decoder, model.space, torch.device("cpu"))
         result = transfer(picture, picture, alpha=0)
         error = (result - picture).abs().mean()

@@ -19,7 +19,7 @@ from .options import (
     add_options,
     add_output,
     check_picture_output,
-    load_encoder,
+    chosen_encoder,
     path_name,
     progress_bar,
     read_mask,
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     check_target(args.out, picture.rgb.shape[-2:])
     mask = args.mask and read_mask(args.mask)
     styles = read_styles(args.style, args.style_size or args.size, args.weights, None if mask is None else mask[0])
-    (encoder, _), settings = load_encoder(args), read_settings(args)
+    (encoder, _), settings = chosen_encoder(args), read_settings(args)
     init = _adain(args, picture.rgb, styles) if args.init == "adain" else args.init
     with progress_bar("gatys") as progress:
         result = stylize(encoder, picture.rgb, styles, settings, init, lambda step: progress(step.share))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..images.files import read_picture, write_picture
 from ..images.pictures import Picture, scale_short_side
-from ..images.sheets import contact_sheet, thumbnail
+from ..images.sheets import cell_of, contact_sheet
 from ..options import GridOptions, ModelOptions
 from ..pipeline.transfer import StyleTransfer
 from ..runtime.progress import Progress, section
@@ -20,7 +20,7 @@ from .options import (
     add_options,
     add_output,
     check_picture_output,
-    load_model,
+    chosen_model,
     path_name,
     progress_bar,
 )
@@ -47,14 +47,14 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("A sheet has two sides: give several contents or several alphas, not both.")
     contents = [scale_short_side(read_picture(path).rgb, args.size) for path in args.content]
     styles = [read_picture(path) for path in args.style]
-    model = load_model(args)
+    model = chosen_model(args)
     with progress_bar("grid") as progress:
         looks = [model.compute_style_stats(style) for style in styles]
         results = []
         for i, content in enumerate(contents):
             part = section(progress, i / len(contents), (i + 1) / len(contents))
             results.append(_results(model, content, looks, alphas, args.cell, part))
-    pictures = [thumbnail(style.rgb, args.cell) for style in styles]
+    pictures = [cell_of(style.rgb, args.cell) for style in styles]
     if len(contents) > 1:
         rows = [pictures, *([row[0] for row in result] for result in results)]
         labels = ["", *(path.stem for path in args.content)], [path.stem for path in args.style]
@@ -79,6 +79,6 @@ def _results(
     features = model.encode(content, keep_shallow=True)
     rows = []
     for i, style in enumerate(styles):
-        rows.append([thumbnail(model.decode(model.blend(features, style, alpha)), cell) for alpha in alphas])
+        rows.append([cell_of(model.decode(model.blend(features, style, alpha)), cell) for alpha in alphas])
         progress((i + 1) / len(styles))
     return rows

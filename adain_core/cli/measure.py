@@ -7,7 +7,7 @@ import argparse
 from ..images.files import read_picture
 from ..measure.losses import measure_result
 from ..options import ModelOptions
-from .options import add_options, load_encoder, path_name
+from .options import add_options, chosen_encoder, path_name
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -21,7 +21,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     result, content, style = (read_picture(path).rgb for path in (args.result, args.content, args.style))
-    encoder, space = load_encoder(args)
+    encoder, space = chosen_encoder(args)
     measures = measure_result(encoder, result, content, style)
     print(f"measured in  {space}")
     print(f"content loss {measures.content:.4f}")

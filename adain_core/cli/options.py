@@ -105,14 +105,14 @@ def add_style_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--style-mask", type=path_name, help="An image: measure the styles' pictures where it is white")
 
 
-def load_encoder(args: argparse.Namespace) -> tuple[Encoder, str]:
+def chosen_encoder(args: argparse.Namespace) -> tuple[Encoder, str]:
     """The encoder that --model and --device ask for, on its device, and its space."""
     device = resolve_device(args.device)
     encoder, space = weights.load_encoder(args.model)
     return encoder.to(device), space
 
 
-def load_model(args: argparse.Namespace) -> StyleTransfer:
+def chosen_model(args: argparse.Namespace) -> StyleTransfer:
     """The model that --model, --decoder, --device, --dtype and --tile-memory ask for."""
     memory = getattr(args, "tile_memory", None)
     return StyleTransfer.from_pretrained(args.model, args.decoder, args.device, args.dtype, memory and memory * 1e9)

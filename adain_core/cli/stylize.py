@@ -23,7 +23,7 @@ from .options import (
     add_output,
     add_transfer_options,
     check_picture_output,
-    load_model,
+    chosen_model,
     path_name,
     progress_bar,
     read_mask,
@@ -52,21 +52,21 @@ def run(args: argparse.Namespace) -> int:
     looks = [Look([read_style(path, args) for path in args.style], args.weights, mask)] if args.style else []
     looks += [Look([read_style(path, args)], mask=read_mask(region)) for region, path in args.region]
     style_mask = args.style_mask and read_mask(args.style_mask)
-    model = load_model(args)
-    stylizer = Stylizer(model, *layers_of(model, looks, stylization(args), style_mask))
+    model = chosen_model(args)
+    task = Task(model, *layers_of(model, looks, stylization(args), style_mask))
     if args.content.is_dir():
-        code = run_all(stylizer, own_share(jobs))
+        code = run_all(task, own_share(jobs))
         wait_for_all()
         return code
     if rank() == 0:
         with progress_bar("stylize") as progress:
-            stylizer.run(*jobs[0], progress)
+            task.run(*jobs[0], progress)
         print(f"Wrote {args.out}")
     return 0
 
 
 @dataclass(frozen=True)
-class Stylizer:
+class Task:
     """What all photos of one call have in common."""
 
     model: StyleTransfer
@@ -110,12 +110,12 @@ def plan(content: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
     return jobs
 
 
-def run_all(stylizer: Stylizer, jobs: list[tuple[Path, Path]]) -> int:
+def run_all(task: Task, jobs: list[tuple[Path, Path]]) -> int:
     """Stylize every file; those that fail are reported and passed over. Exit code 1 if any did."""
     failed = 0
     for source, target in tqdm(jobs, desc="stylize", unit="image", file=sys.stderr, disable=None):
         try:
-            stylizer.run(source, target)
+            task.run(source, target)
         except ImageError as error:
             failed += 1
             tqdm.write(f"adain: {error} Skipped.", file=sys.stderr)

@@ -15,7 +15,7 @@ from .options import (
     add_output,
     as_type,
     check_picture_output,
-    load_encoder,
+    chosen_encoder,
     path_name,
     progress_bar,
 )
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     width, height = args.size
     check_target(args.out, (height, width))
     styles = read_styles(args.style, args.style_size)
-    (encoder, _), settings = load_encoder(args), read_settings(args)
+    (encoder, _), settings = chosen_encoder(args), read_settings(args)
     with progress_bar("texture") as progress:
         result = synthesize_texture(encoder, styles, (height, width), settings, lambda step: progress(step.share))
     write_picture(Picture(result.picture), args.out)

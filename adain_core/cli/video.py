@@ -35,7 +35,7 @@ from .options import (
     add_output,
     add_transfer_options,
     check_output,
-    load_model,
+    chosen_model,
     path_name,
     progress_bar,
     read_mask,
@@ -139,7 +139,7 @@ def part_of(out: Path, number: int) -> Path:
 
 def stylizer(args: argparse.Namespace, start: float) -> FrameFunction:
     """What happens to the frames of a film from a time on."""
-    model, options = load_model(args), stylization(args)
+    model, options = chosen_model(args), stylization(args)
     style_mask = args.style_mask and read_mask(args.style_mask)
 
     def measure(paths: Sequence[Path], weights: Sequence[float] | None = None) -> StyleStats:

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..images.masks import checked_mask
 from ..images.pictures import checked_image, resize
@@ -40,7 +39,7 @@ __all__ = [
 ]
 
 _ADAM_RATE = 0.02
-_POOLING: dict[Pooling, Callable[..., Tensor]] = {"max": F.max_pool2d, "average": F.avg_pool2d}
+_POOLING: dict[Pooling, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 _SMALLEST_SCALE = 32
 _STOP_WINDOW = 20
 # Bytes that any optimization takes, as measured, beside two copies of the weights: the network's own, and one laid out
@@ -292,7 +291,7 @@ def _own_copy(encoder: Encoder, settings: Settings) -> Encoder:
     """The encoder with its hooks in float32, with the pooling that is asked for, differentiable whatever mode it was
     made in."""
     copy = deepcopy(encoder).float()
-    copy.pool = _POOLING[settings.pooling]
+    copy.pool = _POOLING[settings.pooling](2, ceil_mode=True)
     return copy.eval().requires_grad_(False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from .profiles import levels_to_srgb, to_srgb
+
+# Beyond 0..1 by more than any enlargement overshoots: levels of 8 bits, or a network's features.
+_FAR = 16
 
 
 @dataclass(frozen=True)
@@ -87,15 +91,24 @@ def checked_image(image: Tensor) -> Tensor:
     """The pictures themselves, [B, 3, H, W].
 
     Raises:
-        ValueError: they have another shape, or numbers that are whole or not finite.
+        TypeError: this is no tensor.
+        ValueError: they have another shape, or numbers that are whole, not finite or far from 0..1.
     """
+    if not isinstance(image, Tensor):
+        raise TypeError(
+            f"A picture is a {type(image).__name__}; expected a tensor [B, 3, H, W] in 0..1 or a Pillow image, such as"
+            " PIL.Image.open gives."
+        )
     if not image.is_floating_point():
         raise ValueError(f"A picture has numbers of the type {image.dtype}; expected 0..1 as float: divide by 255.")
     if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape:
         raise ValueError(f"A picture has the shape {list(image.shape)}; expected [B, 3, H, W], not empty.")
-    # The sum shows what a test of each number would, without a second picture in memory.
-    if not image.sum(dtype=torch.float32).isfinite():
+    # Extremes show what a test of each number would, without a second picture in memory.
+    low, high = (bound.item() for bound in image.aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError("A picture holds NaN or infinite numbers; look for what went wrong where it was made.")
+    if max(-low, high) > _FAR:
+        raise ValueError(f"A picture holds numbers from {low:g} to {high:g}; expected 0..1: divide by 255, say.")
     return image
 
 

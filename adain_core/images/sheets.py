@@ -23,7 +23,7 @@ def contact_sheet(
 
     Args:
         rows: of pictures [1, 3, h, w] in 0..1 of any sizes, as many in each row as there are column labels. A
-            :func:`thumbnail` of each gives the same in less memory.
+            :func:`cell_of` of each gives the same in less memory.
         row_labels: one for each row, written at the left.
         column_labels: one for each column, written at the top.
         cell: the longer side of each picture in the sheet, in pixels.
@@ -40,7 +40,7 @@ def contact_sheet(
         raise ValueError(
             f"The rows have {[len(row) for row in rows]} pictures, but there are {len(column_labels)} column labels."
         )
-    thumbnails = [[to_pil(Picture(thumbnail(picture, cell))) for picture in row] for row in rows]
+    thumbnails = [[to_pil(Picture(cell_of(picture, cell))) for picture in row] for row in rows]
     width = max(picture.width for row in thumbnails for picture in row)
     height = max(picture.height for row in thumbnails for picture in row)
     points = max(10, cell // 16)
@@ -63,7 +63,7 @@ def contact_sheet(
     return from_pil(sheet).rgb
 
 
-def thumbnail(picture: Tensor, side: int) -> Tensor:
+def cell_of(picture: Tensor, side: int) -> Tensor:
     """A picture [1, 3, h, w] in 0..1 whose longer side has ``side`` pixels, on the CPU."""
     scale = side / max(picture.shape[-2:])
     size = [max(1, round(length * scale)) for length in picture.shape[-2:]]

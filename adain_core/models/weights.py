@@ -60,7 +60,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Model(Weights):
+class ModelWeights(Weights):
     """An encoder and a decoder that fit together.
 
     Raises:
@@ -242,7 +242,7 @@ def load_model(
     decoder: str | os.PathLike[str] | None = None,
     folders: Iterable[Path] = (),
     progress: Progress = ignore_progress,
-) -> Model:
+) -> ModelWeights:
     """An encoder and a decoder that fit together.
 
     Args:
@@ -266,7 +266,7 @@ def load_model(
     if weights.decoder is None:
         raise WeightsError(f"{path} holds no decoder; name one for the space {weights.space}.")
     encoder = weights.encoder or find_encoder(weights.space, [path.parent, *folders], progress)
-    return Model(weights.space, encoder, weights.decoder, weights.info, weights.path)
+    return ModelWeights(weights.space, encoder, weights.decoder, weights.info, weights.path)
 
 
 def _load(path: Path) -> Weights:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +43,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.widths = tuple(widths)
         self.blocks = conv_names(len(self.widths))
-        self.pool: Callable[..., Tensor] = F.max_pool2d
+        self.pool: nn.Module = nn.MaxPool2d(2, ceil_mode=True)
         self.color = ColorMap()
         channels = 3
         for names, width in zip(self.blocks, self.widths, strict=True):
@@ -69,7 +69,7 @@ class Encoder(nn.Module):
         x = self.color(image.to(self.dtype))
         for block, names in enumerate(self.blocks):
             if block:
-                x = self.pool(x, kernel_size=2, stride=2, ceil_mode=True)
+                x = self.pool(x)
             for name in names:
                 x = self.get_submodule(name)(x)
                 if name in wanted:

@@ -18,7 +18,7 @@ from ..styles.stats import StyleStats
 from ..styles.transforms import ADAIN, Transform
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Blend:
     """One application of a style.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from .blend import Blend
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Features:
     """Content on its way through the pipeline.
 
@@ -29,6 +29,9 @@ class Features:
     space: str
     blends: tuple[Blend, ...] = ()
     shallow: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Features(image={list(self.image.shape)}, space={self.space!r}, blends={len(self.blends)})"
 
     def part(self, pictures: slice) -> Features:
         """Some pictures of the batch."""

@@ -24,7 +24,7 @@ Detail = Literal["covariance", "quantiles"]
 _PARTS = ("mean", "std", "covariance", "quantiles")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class StyleStats:
     """Mean and standard deviation of each channel, layer by layer, for one style or a batch of styles.
 
@@ -106,6 +106,23 @@ class StyleStats:
             for tap, x in getattr(stored, part).items()
         }
         write_style(path, tensors, self.space, name, self.image)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether another style has the same numbers in the same space; pictures do not count."""
+        if not isinstance(other, StyleStats):
+            return NotImplemented
+        mine, theirs = (
+            {(name, tap): x for name in _PARTS for tap, x in getattr(s, name).items()} for s in (self, other)
+        )
+        same = self.space == other.space and mine.keys() == theirs.keys()
+        return same and all(torch.equal(x, theirs[key]) for key, x in mine.items())
+
+    __hash__ = None  # type: ignore[assignment]  # what compares by numbers that may change place has no hash
+
+    def __repr__(self) -> str:
+        details = "".join(f", {name}" for name in _PARTS[2:] if getattr(self, name))
+        picture = "" if self.image is None else ", with its picture"
+        return f"StyleStats(count={self.count}, taps={', '.join(self.mean)}, space={self.space!r}{details}{picture})"
 
     @property
     def count(self) -> int:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from adain_core.images.sheets import contact_sheet, thumbnail
+from adain_core.images.sheets import cell_of, contact_sheet
 from tests.helpers import random_picture
 
 
@@ -25,7 +25,7 @@ def test_pictures_of_different_shapes_keep_theirs():
 @pytest.mark.parametrize("cell", [33, 100])
 def test_thumbnails_give_the_same_sheet(cell):
     row = [random_picture(47, 31), random_picture(64, 100), random_picture(3, 70)]
-    small = [thumbnail(picture, cell) for picture in row]
+    small = [cell_of(picture, cell) for picture in row]
     assert [max(picture.shape[-2:]) for picture in small] == [cell] * 3
     labels = ["row"], ["a", "b", "c"]
     assert torch.equal(contact_sheet([small], *labels, cell), contact_sheet([row], *labels, cell))
