@@ -104,7 +104,7 @@ class AdaINGatys(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return node_schema(
             "AdaINGatys",
-            "AdaIN Gatys Style Transfer",
+            "AdaIN Gatys (Neural Style Transfer)",
             aliases=["gatys", "neural style transfer", "optimization", "gram matrix", "slow style transfer"],
             description="The slow original: optimizes the picture itself until it has the content of one and the style"
             " of another. With a live preview, and a chart of the loss.",

@@ -29,6 +29,7 @@ class AdaINStylize(io.ComfyNode):
             "AdaINStylize",
             "AdaIN Stylize (Style Transfer)",
             aliases=[
+                "adain",
                 "style transfer",
                 "neural style",
                 "artistic",

@@ -39,8 +39,9 @@ NEEDED = [
     "nodes/stylize.py",
     "training/recipes/paper.toml",
     "web/docs/AdaINStylize/en.md",
-    "workflows/01_quick_start.json",
-    "workflows/01_quick_start.jpg",
+    "web/examples.js",
+    "workflows/01 Style transfer - a photo in the style of a painting.json",
+    "workflows/01 Style transfer - a photo in the style of a painting.jpg",
     "workflows/examples/photo_coffee.jpg",
 ]
 

@@ -27,12 +27,16 @@ class Server:
         comfyui: the folder of ComfyUI, with main.py in it.
         base: an empty folder for its inputs, outputs and models.
         name: what the pack's folder in custom_nodes is called.
+        examples: whether the example pictures are in the input folder at the start.
     """
 
-    def __init__(self, comfyui: Path, base: Path, name: str) -> None:
+    def __init__(self, comfyui: Path, base: Path, name: str, examples: bool = True) -> None:
         (base / "custom_nodes").mkdir(parents=True)
         (base / "custom_nodes" / name).symlink_to(ROOT, target_is_directory=True)
-        shutil.copytree(ROOT / "workflows" / "examples", base / "input")
+        self.input = base / "input"
+        self.input.mkdir()
+        if examples:
+            shutil.copytree(ROOT / "workflows" / "examples", self.input, dirs_exist_ok=True)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from tests.nodes.api_forms import NOTES, WORKFLOWS, api_form, widget_values, wid
 
 FILES = sorted(WORKFLOWS.glob("*.json"))
 NAMES = [path.stem for path in FILES]
+APPS = [name for name in NAMES if name[:2] in ("01", "03", "05", "06")]
+TITLE_HEIGHT, GAP = 30, 40
 LONG_SIDE = 64
 SIDES = ("width", "height", "size", "style_size", "work_size")
 FEW = {"iterations": 2, "scale_by": 1.0, "cell": 64} | dict.fromkeys(SIDES, 32)
@@ -54,9 +57,36 @@ def test_each_has_a_preview_picture_that_browsers_show(file):
     assert file.with_suffix(".jpg").stat().st_size < 150_000
 
 
-def test_each_has_notes_that_say_where_its_pictures_are(workflow):
-    notes = "\n".join(n["widgets_values"][0] for n in workflow["nodes"] if n["type"] in NOTES)
-    assert notes.startswith("# ") and "workflows/examples" in notes
+def test_each_begins_with_a_short_note(workflow):
+    (note,) = (n["widgets_values"][0] for n in workflow["nodes"] if n["type"] in NOTES)
+    assert note.startswith("# ") and len(note) < 600
+
+
+def test_titles_are_numbered_words_that_people_search_for():
+    assert [name[:3] for name in NAMES] == [f"{i:02} " for i in range(1, len(NAMES) + 1)]
+    for words in ("style transfer", "video", "mix", "colors", "high resolution", "gatys", "texture", "live"):
+        assert any(words in name.lower() for name in NAMES), words
+
+
+def test_nodes_keep_a_distance_in_every_rendering(workflow):
+    """The stored sizes are the larger ones of classic nodes and Nodes 2.0."""
+    boxes = [(*n["pos"], *n["size"]) for n in workflow["nodes"]]
+    for (x, y, width, height), (x2, y2, width2, height2) in combinations(boxes, 2):
+        across = max(x - x2 - width2, x2 - x - width)
+        below = max(y - y2 - height2, y2 - y - height) - TITLE_HEIGHT
+        assert max(across, below) >= GAP, ((x, y), (x2, y2))
+
+
+def test_some_open_as_an_app_from_pictures_to_results(comfy, file, workflow):
+    app = workflow["extra"].get("linearData")
+    assert bool(app) == bool(workflow["extra"].get("linearMode")) == (file.stem in APPS)
+    if app:
+        form = api_form(workflow, comfy.nodes)
+        for id, widget in app["inputs"]:
+            assert not isinstance(form[str(id)]["inputs"][widget], list), (id, widget)
+        assert {form[str(id)]["class_type"] for id, _ in app["inputs"]} >= {"LoadImage"}
+        for id in app["outputs"]:
+            assert comfy.nodes[form[str(id)]["class_type"]].define_schema().is_output_node
 
 
 def test_the_ui_form_has_what_the_browser_requires(workflow):
@@ -133,6 +163,6 @@ def test_the_api_form_runs_and_ends_in_pictures(comfy, examples, file):
 
 
 def test_saved_styles_stay_in_the_servers_folder(comfy, examples, tmp_path):
-    comfy.run(json.loads((WORKFLOWS / "api" / "09_style_library.json").read_text()))
+    comfy.run(json.loads((WORKFLOWS / "api" / "10 Style library - save and load styles.json").read_text()))
     assert [path.name for path in Path(tmp_path).rglob("hatching*")] == ["hatching_00001_.safetensors"]
     shutil.rmtree(tmp_path / "models" / "adain_styles")
