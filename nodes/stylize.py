@@ -29,7 +29,6 @@ class AdaINStylize(io.ComfyNode):
             "AdaINStylize",
             "AdaIN Stylize (Style Transfer)",
             aliases=[
-                "adain",
                 "style transfer",
                 "neural style",
                 "artistic",

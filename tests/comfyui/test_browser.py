@@ -58,7 +58,6 @@ BY_NAME = [
     ("texture", "AdaINTextureSynthesis"),
 ]
 BY_ALIAS = [
-    ("adain", "AdaINStylize"),
     ("neural style", "AdaINStylize"),
     ("artistic", "AdaINStylize"),
     ("van gogh", "AdaINStylize"),
