@@ -22,11 +22,12 @@ from multiprocessing import get_context
 
 import torch
 
+from adain_core.cli.options import add_options
 from adain_core.models.weights import EMBEDDED, load_model
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import VGG19_WIDTHS, Encoder
 from adain_core.networks.skips import Skips
-from adain_core.pipeline.tiling import TileSize
+from adain_core.options import ModelOptions, TileSize
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.runtime.device import resolve_device, resolve_dtype
 
@@ -59,8 +60,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--widths", type=four_widths, nargs="+", default=[LITE.widths, LITE_LARGE.widths, VGG19_WIDTHS])
     parser.add_argument("--decoder", help="plain, add-content, ... (default: that of lite or lite-large, else plain)")
     parser.add_argument("--repeats", type=positive_int, default=5)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    add_options(parser, ModelOptions, "device", "dtype")
     return parser.parse_args(argv)
 
 

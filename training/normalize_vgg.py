@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from adain_core.cli.options import add_options
 from adain_core.models.spaces import space_of
 from adain_core.models.weights import Weights, load_encoder, save_weights
 from adain_core.networks.encoder import Encoder
+from adain_core.options import ModelOptions
 from adain_core.runtime.device import resolve_device
 
 from .command import run_command, square_side
@@ -39,7 +41,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--encoder", default="vgg19-torchvision", help="a preset or an encoder's file")
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     parser.add_argument("--size", type=square_side, default=256, help="side of the squares in pixels (default: 256)")
-    parser.add_argument("--device", default="auto")
+    add_options(parser, ModelOptions, "device")
     return parser.parse_args(argv)
 
 
