@@ -7,6 +7,7 @@ words by all of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,7 +15,7 @@ from .images.color import COLOR_METHODS, ColorMethod
 from .runtime.device import DTYPES
 from .runtime.tables import Table, option
 from .styles.stats import Detail
-from .styles.transforms import TRANSFORMS
+from .styles.transforms import TRANSFORMS, Transform
 
 TileSize = int | Literal["auto", "off"]
 """The side of a tile in pixels; ``auto`` fits it to the memory, ``off`` takes each picture as a whole."""
@@ -37,6 +38,10 @@ _LARGEST_SIDE = 16384
 _LARGEST_OPTIMIZED_SIDE = 4096
 
 
+def _names(fits: Callable[[Transform], bool]) -> str:
+    return " and ".join(transform.name for transform in TRANSFORMS.values() if fits(transform))
+
+
 @dataclass(frozen=True)
 class Options(Table):
     """How to stylize."""
@@ -50,8 +55,7 @@ class Options(Table):
     )
     transform: str = option(
         "adain",
-        "How the features take on the style. adain matches means and standard deviations; wct and gaussian-ot also"
-        " covariances; efdm and histogram whole distributions; instance-norm removes the content's own style.",
+        f"How the features take on the style. {'; '.join(f'{t.name} {t.summary}' for t in TRANSFORMS.values())}.",
         choices=tuple(TRANSFORMS),
     )
     keep_colors: ColorMethod | None = option(
@@ -105,7 +109,7 @@ class Options(Table):
     low_memory: bool = option(
         False,
         "For pictures so large that even tiles do not fit: the content is measured on a thumbnail, so memory grows"
-        " with the tile alone. The result is approximate; for adain and instance-norm.",
+        f" with the tile alone. The result is approximate; for {_names(lambda t: t.by_thumbnail)}.",
     )
 
 
@@ -178,8 +182,9 @@ class StyleOptions(Table):
     )
     detail: str = option(
         "none",
-        "What to measure besides means and standard deviations: covariance for the transforms wct and gaussian-ot,"
-        " quantiles for efdm and histogram, or both.",
+        "What to measure besides means and standard deviations: covariance for the transforms"
+        f" {_names(lambda t: 'covariance' in t.needs)}, quantiles for {_names(lambda t: 'quantiles' in t.needs)}, or"
+        " both.",
         choices=tuple(DETAILS),
     )
     weights: tuple[float, ...] | None = option(

@@ -10,10 +10,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..adain_core.images.masks import checked_mask
-from ..adain_core.options import DETAILS, Options, StyleOptions
+from ..adain_core.options import DETAILS, Options, StyleOptions, TileSize
 from ..adain_core.pipeline.blend import Blend
 from ..adain_core.pipeline.features import Features
-from ..adain_core.pipeline.tiling import TileSize
 from ..adain_core.runtime.progress import Progress, ignore_progress
 from ..adain_core.runtime.tables import options_of
 from ..adain_core.styles.stats import Detail, StyleStats, mix, mix_by_transport

@@ -18,11 +18,12 @@ from ..images.pictures import Picture, checked_image, from_pil, resize, scale_sh
 from ..models.weights import load_encoder
 from ..networks.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from ..networks.skips import Skips
+from ..options import TileSize
 from ..runtime.device import resolve_device, resolve_dtype
 from ..runtime.progress import Progress, ignore_progress, section
 from ..styles.stats import Detail, StyleStats, merge
 from .features import Features
-from .tiling import Tile, TiledEncoder, TileSize, default_memory, pad_to_grid, plan_tiles
+from .tiling import Tile, TiledEncoder, default_memory, pad_to_grid, plan_tiles
 
 # Bytes that the first block's maps take for each pixel and channel of its width, in units of the number format.
 _LIVE_MAPS = 5

@@ -12,6 +12,7 @@ from ..images.masks import checked_mask, filled_mask, soft_mask
 from ..images.pictures import checked_result
 from ..networks.decoder import Decoder
 from ..networks.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
+from ..options import TileSize
 from ..runtime.progress import Progress, ignore_progress, section
 from ..styles.stats import Detail, StyleStats
 from ..styles.transforms import ADAIN, TRANSFORMS
@@ -19,7 +20,7 @@ from .analyzer import StyleAnalyzer, as_asked
 from .blend import Blend, paint
 from .features import Features
 from .shallow import ShallowMaps
-from .tiling import CELL, DECODER_HALO, Tile, TiledEncoder, TileSize, for_each_tile, grid_of, pad_to_grid
+from .tiling import CELL, DECODER_HALO, Tile, TiledEncoder, for_each_tile, grid_of, pad_to_grid
 
 ENCODING_SHARE = 0.4
 """Encoding is about this share of the work; decoding is the rest."""

@@ -12,11 +12,12 @@ from torch import Tensor
 from ..images.detail import shrink
 from ..images.masks import resize_mask
 from ..networks.skips import Skips
+from ..options import TileSize
 from ..runtime.progress import Progress
 from ..styles.transforms import Transform
 from .blend import Blend
 from .steps import Steps
-from .tiling import DECODER_HALO, ENCODER_HALO, Tile, TileSize, for_each_tile, grid_of
+from .tiling import DECODER_HALO, ENCODER_HALO, Tile, for_each_tile, grid_of
 
 _THUMBNAIL_SIDE = 512
 

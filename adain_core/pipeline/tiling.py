@@ -11,19 +11,17 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..networks.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
+from ..options import Options, TileSize
 from ..runtime.memory import available_memory, is_out_of_memory
 from ..runtime.progress import Progress, ignore_progress
+from ..runtime.tables import options_of
 from ..styles.stats import RunningStats, moments_of
-
-TileSize = int | Literal["auto", "off"]
-"""The side of a tile in pixels; ``auto`` fits it to the memory, ``off`` takes each picture as a whole."""
 
 CELL = 8
 """Cells of relu4_1 are this many pixels wide; pictures are padded to a multiple."""
@@ -112,16 +110,15 @@ def plan_tiles(images: Tensor, tile: TileSize, bytes_per_pixel: float, memory: f
     Raises:
         ValueError: ``tile`` is no tile size.
     """
+    options_of(Options)["tile"].check("tile", tile)
     grid = grid_of(images.shape[-2:])
-    if tile in ("auto", "off"):
+    if isinstance(tile, str):
         budget = memory / bytes_per_pixel / CELL**2
         fits = tile == "off" or math.prod(grid) <= budget
         side = max(grid) if fits else max(_SMALLEST_SIDE, int(budget**0.5) - 2 * DECODER_HALO)
-    elif isinstance(tile, int) and tile >= 1:
+    else:
         side = math.ceil(tile / CELL)
         budget = side**2
-    else:
-        raise ValueError(f"tile is {tile!r}; expected 'auto', 'off' or a number of pixels from 1 on.")
     together = max(1, int(budget // math.prod(grid)))
     steps = zip((len(images), *grid), (together, side, side), strict=True)
     pictures, rows, columns = ([slice(i, min(i + n, end)) for i in range(0, end, n)] for end, n in steps)

@@ -26,4 +26,4 @@ def adain(
     return torch.addcmul(shift.to(features.dtype), moved, scale.to(features.dtype), out=out)
 
 
-ADAIN = Transform("adain", adain, by_thumbnail=True)
+ADAIN = Transform("adain", "matches means and standard deviations", adain, by_thumbnail=True)

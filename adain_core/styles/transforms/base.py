@@ -28,6 +28,7 @@ class Transform:
 
     Args:
         name: what users call it.
+        summary: what it does to the features, to stand behind its name.
         move: what it does with a tap's features.
         needs: what a style must have been measured with, besides means and standard deviations.
         takes: what it takes of the content's statistics besides; these can come from elsewhere, such as smoothed over
@@ -37,6 +38,7 @@ class Transform:
     """
 
     name: str
+    summary: str
     move: Move
     needs: tuple[Detail, ...] = ()
     takes: tuple[Detail, ...] = ()

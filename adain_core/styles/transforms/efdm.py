@@ -19,4 +19,4 @@ def efdm(
     return quantile_at(EFDM.detail_of(style, tap), ranks(features, mask)).to(features.dtype)
 
 
-EFDM = Transform("efdm", efdm, needs=("quantiles",), shallow=ADAIN)
+EFDM = Transform("efdm", "matches whole distributions", efdm, needs=("quantiles",), shallow=ADAIN)

@@ -21,4 +21,11 @@ def gaussian_ot(
     return move_by(matrix, features, content.mean[tap], style.mean[tap])
 
 
-GAUSSIAN_OT = Transform("gaussian-ot", gaussian_ot, needs=("covariance",), takes=("covariance",), shallow=ADAIN)
+GAUSSIAN_OT = Transform(
+    "gaussian-ot",
+    "matches covariances too, with the least change",
+    gaussian_ot,
+    needs=("covariance",),
+    takes=("covariance",),
+    shallow=ADAIN,
+)

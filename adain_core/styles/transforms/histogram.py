@@ -20,4 +20,11 @@ def histogram(
     return quantile_at(HISTOGRAM.detail_of(style, tap), places).to(features.dtype)
 
 
-HISTOGRAM = Transform("histogram", histogram, needs=("quantiles",), takes=("quantiles",), shallow=ADAIN)
+HISTOGRAM = Transform(
+    "histogram",
+    "matches whole distributions, but keeps equal values equal",
+    histogram,
+    needs=("quantiles",),
+    takes=("quantiles",),
+    shallow=ADAIN,
+)

@@ -19,4 +19,4 @@ def wct(
     return move_by(matrix, features, content.mean[tap], style.mean[tap])
 
 
-WCT = Transform("wct", wct, needs=("covariance",), takes=("covariance",), shallow=ADAIN)
+WCT = Transform("wct", "matches covariances too", wct, needs=("covariance",), takes=("covariance",), shallow=ADAIN)
