@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
 from torch import Tensor
 
 from adain_core.runtime.files import write_atomically
@@ -61,23 +62,77 @@ def picture_grid(
     save_figure(figure, path)
 
 
-def loss_curves(logs: Mapping[str, Path], path: Path) -> None:
-    """Draw content, style and total loss over the steps, one line for each log.
+def loss_curves(logs: Mapping[str, Path], path: Path, title: str = "") -> None:
+    """Draw content (dashed) and style losses (plain) over the steps in one plot, in one color for each log.
 
     Args:
         logs: for each label the log.csv of a run.
         path: .png or .jpg.
+        title: above the plot.
     """
-    figure = Figure(figsize=(12, 3.5), dpi=100, layout="constrained")
-    axes = figure.subplots(1, 3)
-    for label, log in logs.items():
+    figure = Figure(figsize=(7, 4.5), dpi=100, layout="constrained")
+    axis = figure.subplots()
+    for number, (label, log) in enumerate(logs.items()):
         with log.open(newline="") as file:
             lines = list(csv.DictReader(file))
         steps = [int(line["step"]) for line in lines]
-        for axis, term in zip(axes, ("content", "style", "total"), strict=True):
-            axis.plot(steps, [float(line[term]) for line in lines], label=label, linewidth=1)
-    for axis, term in zip(axes, ("content loss", "style loss", "total loss"), strict=True):
-        axis.set(title=term, xlabel="step", yscale="log")
-        axis.grid(alpha=0.3)
-    axes[0].legend(fontsize=8)
+        for term, dashes in (("content", "--"), ("style", "-")):
+            losses = [float(line[term]) for line in lines]
+            axis.plot(steps, losses, dashes, color=f"C{number}", label=f"{label}: {term}", linewidth=1)
+    axis.set(title=title, xlabel="step", ylabel="loss", yscale="log")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    save_figure(figure, path)
+
+
+def architecture(content: Tensor, style: Tensor, result: Tensor, widths: Sequence[int], path: Path) -> None:
+    """Draw how AdaIN works: encoder, statistics, decoder, and the losses that the decoder learns by.
+
+    Args:
+        content: [3, H, W] in 0..1.
+        style: likewise.
+        result: likewise.
+        widths: channels of the encoder's four blocks.
+        path: .png or .jpg.
+    """
+    figure = Figure(figsize=(12, 4.6), dpi=100, layout="constrained")
+    axis = figure.subplots()
+    axis.set(xlim=(0, 12), ylim=(0, 4.6), aspect="equal")
+    axis.axis("off")
+    for picture, name, x, y in (
+        (content, "content c", 0, 2.7),
+        (style, "style s", 0, 0.4),
+        (result, "result", 8.4, 1.55),
+    ):
+        axis.imshow(picture.clamp(0, 1).permute(1, 2, 0).float().cpu().numpy(), extent=(x, x + 1.5, y, y + 1.5))
+        axis.text(x + 0.75, y - 0.2, name, ha="center", va="center", fontsize=9)
+    # The sides that face the pictures are the tall ones: resolution falls in the encoder and comes back in the decoder.
+    layers = ", ".join(map(str, widths))
+    boxes = [
+        (2.1, 2.7, 1.5, 0.7, f"encoder\n{layers}\nchannels"),
+        (2.1, 0.4, 1.5, 0.7, "the same\nencoder"),
+        (4.6, 1.55, 1.5, 1.5, "AdaIN\n\n$\\sigma_s\\,\\frac{c-\\mu_c}{\\sigma_c}+\\mu_s$"),
+        (6.5, 1.55, 0.7, 1.5, "decoder"),
+        (10.3, 1.55, 1.5, 0.7, "loss\nnetwork"),
+    ]
+    for x, y, left, right, text in boxes:
+        corners = [(x, y + 0.75 - left / 2), (x, y + 0.75 + left / 2)]
+        corners += [(x + 1.5, y + 0.75 + right / 2), (x + 1.5, y + 0.75 - right / 2)]
+        axis.add_patch(Polygon(corners, facecolor="#e8eef7", edgecolor="#4a6a94"))
+        axis.text(x + 0.75, y + 0.75, text, ha="center", va="center", fontsize=9)
+    arrows = [
+        ((1.55, 3.45), (2.05, 3.45), ""),
+        ((1.55, 1.15), (2.05, 1.15), ""),
+        ((3.65, 3.45), (5.1, 3.1), "relu4_1 of c"),
+        ((3.65, 1.15), (5.1, 1.5), ""),
+        ((6.15, 2.3), (6.45, 2.3), ""),
+        ((8.05, 2.3), (8.35, 2.3), ""),
+        ((9.95, 2.3), (10.25, 2.3), ""),
+    ]
+    for start, end, text in arrows:
+        axis.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "#4a6a94"})
+        axis.text((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.18, text, ha="left", fontsize=9)
+    axis.text(4.5, 0.9, "$\\mu_s, \\sigma_s$ of its relu4_1", fontsize=9)
+    axis.text(11.05, 3.3, "content loss:\nrelu4_1 as AdaIN made it", ha="center", fontsize=8)
+    axis.text(11.05, 0.9, "style loss: $\\mu_s, \\sigma_s$\nof four layers", ha="center", fontsize=8)
     save_figure(figure, path)
