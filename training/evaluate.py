@@ -209,27 +209,32 @@ def measure_pair(contestant: Contestant, pairs: Pairs, number: int, first_of_con
     return dict(zip(COLUMNS, [*numbers, *rest], strict=True)), result
 
 
-def score(contestant: Contestant, pairs: Pairs, records: Records, pictures: Path | None) -> Row:
-    """Measure what is not measured yet, and put the numbers of all pairs together.
+def measure_missing(contestants: Sequence[Contestant], pairs: Pairs, records: Records, pictures: Path | None) -> None:
+    """Measure what is not measured yet, pair by pair, so that an evaluation that was left compares all on the same
+    ones.
 
     Args:
-        contestant: whose.
+        contestants: whose results.
         pairs: all of them.
-        records: receives the numbers of each.
+        records: receives the numbers.
         pictures: a folder for the results, if they are to be kept.
     """
-    label, rows, seen = contestant.label, [], set()
-    for number, (content, style) in enumerate(tqdm(pairs.paths, label, disable=None)):
-        name = pair_name(content, style)
-        file = pictures / label / f"{name}.png" if pictures else None
-        row = records.get(label, name)
-        if row is None or (file and not file.exists()):
-            row, result = measure_pair(contestant, pairs, number, content not in seen)
+    seen: set[Path] = set()
+    for number, paths in enumerate(tqdm(pairs.paths, unit="pair", disable=None)):
+        name = pair_name(*paths)
+        for contestant in contestants:
+            file = pictures / contestant.label / f"{name}.png" if pictures else None
+            if (contestant.label, name) in records and (not file or file.exists()):
+                continue
+            row, result = measure_pair(contestant, pairs, number, paths[0] not in seen)
             if file:
                 write_picture(Picture(result.float().cpu()), file)
-            records.add(label, name, row)
-        seen.add(content)
-        rows.append(row)
+            records.add(contestant.label, name, row)
+        seen.add(paths[0])
+
+
+def summary(rows: Sequence[Row]) -> Row:
+    """The numbers of a model from those of its pairs."""
     known = {column: [row[column] for row in rows if row[column] is not None] for column in COLUMNS}
     return {
         column: _SUMMARIES.get(column, statistics.fmean)(values) if values else None for column, values in known.items()
@@ -250,7 +255,9 @@ def evaluate(args: argparse.Namespace) -> None:
     settings = {"size": str(args.size), "alpha": f"{args.alpha:g}", "loss network": loss_space, "dtype": args.dtype}
     records = Records(args.out, settings | identities, COLUMNS)
     pictures = args.out / "pictures" if args.save else None
-    rows = [(one.label, score(one, pairs, records, pictures)) for one in contestants]
+    measure_missing(contestants, pairs, records, pictures)
+    names = [pair_name(*paths) for paths in pairs.paths]
+    rows = [(one.label, summary([records[one.label, name] for name in names])) for one in contestants]
     heading = (
         f"{len(pairs)} pairs at {args.size} x {args.size}, alpha {args.alpha:g}; loss network {loss_space};"
         f" models in {args.dtype} on {device}\n\n"

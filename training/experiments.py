@@ -145,7 +145,7 @@ def make_figures(args: argparse.Namespace) -> None:
     if args.train:
         train_missing(args, chosen.values())
     study = Study(args.runs, args.model, args.device)
-    missing = {name: models for name, figure in chosen.items() if (models := figure.missing(study))}
+    missing = {name: lacking for name, figure in chosen.items() if (lacking := figure.missing(study))}
     possible = {name: figure for name, figure in chosen.items() if name not in missing}
     if possible:
         contents = find_images(*(args.content or EXAMPLES.glob("photo_*.jpg")))[: args.rows]
@@ -157,7 +157,7 @@ def make_figures(args: argparse.Namespace) -> None:
             figure.draw(gallery, args.out / f"{name}.png")
             print(args.out / f"{name}.png", flush=True)
     if missing:
-        lacking = dict.fromkeys(study.label(model) for models in missing.values() for model in models)
+        lacking = dict.fromkeys(thing for things in missing.values() for thing in things)
         advice = f"; train them, or use --train with {args.runs}" if args.runs else ""
         raise TrainingError(f"Not made: {', '.join(missing)}, which lack {', '.join(lacking)}{advice}.")
 

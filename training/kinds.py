@@ -1,4 +1,4 @@
-"""The kinds of figures that the study has. Each says which files it needs, how much work it is, and draws itself."""
+"""The kinds of figures that the study has. Each says what it lacks, how much work it is, and draws itself."""
 
 from __future__ import annotations
 
@@ -31,13 +31,9 @@ class Figure:
     title: str
     models: Mapping[str, str]
 
-    def file(self, study: Study, model: str) -> Path:
-        """What the figure needs of a model."""
-        return study.weights(model)
-
     def missing(self, study: Study) -> list[str]:
-        """Its models that are not there."""
-        return [model for model in self.models.values() if not self.file(study, model).exists()]
+        """What the figure needs and is not there."""
+        return [study.label(model) for model in self.models.values() if not study.weights(model).exists()]
 
     def work(self, gallery: Gallery) -> tuple[int, int]:
         """How many pictures are stylized, and how many evaluations of Gatys' loss there are."""
@@ -106,8 +102,8 @@ class Grid(Figure):
 class Curves(Figure):
     """The losses of trainings, from their logs."""
 
-    def file(self, study: Study, model: str) -> Path:
-        return study.log(model)
+    def missing(self, study: Study) -> list[str]:
+        return [f"the log of {study.label(model)}" for model in self.models.values() if not study.log(model).exists()]
 
     def work(self, gallery: Gallery) -> tuple[int, int]:
         return 0, 0

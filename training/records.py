@@ -36,9 +36,11 @@ class Records:
             self._take_up(folder / "settings.json", dict(settings))
             self._read(self._path)
 
-    def get(self, label: str, pair: str) -> Row | None:
-        """The numbers of a pair, if it is measured."""
-        return self._rows.get((label, pair))
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        return key in self._rows
+
+    def __getitem__(self, key: tuple[str, str]) -> Row:
+        return self._rows[key]
 
     def add(self, label: str, pair: str, row: Row) -> None:
         """Keep the numbers of a pair."""

@@ -226,7 +226,7 @@ def test_what_lacks_its_models_is_named_and_the_rest_is_made(
     (runs / "add-both" / "log.csv").unlink()
     assert make("all", data, tmp_path / "figures", "--runs", str(runs), "--rows", "1") == 2
     err = capsys.readouterr().err
-    assert "Not made: figure-7, figure-10, which lack pre-normalized, add-both; train them" in err
+    assert "Not made: figure-7, figure-10, which lack pre-normalized, the log of add-both; train them" in err
     assert len(list((tmp_path / "figures").iterdir())) == 12
     assert make("figure-7", data, tmp_path / "none", "--runs", str(runs)) == 2
     assert "Not made: figure-7, which lack" in capsys.readouterr().err
