@@ -55,7 +55,7 @@ from adain_core.runtime.files import write_atomically
 from .command import TrainingError, positive_int, run_command, square_side
 from .data import center_square, find_images
 from .figures import picture_grid
-from .pairs import Pair, Pairs, pair_name, pair_numbers
+from .pairs import Pair, Pairs, pair_name, pair_paths
 from .records import Records, Row
 from .resources import peak_mebibytes, timed
 
@@ -247,9 +247,8 @@ def evaluate(args: argparse.Namespace) -> None:
     device = resolve_device(args.device)
     encoder, loss_space = load_encoder(args.loss_network)
     loss_network = encoder.to(device, memory_format=torch.channels_last)
-    contents, styles = find_images(*args.content), find_images(*args.style)
-    numbers = pair_numbers(args.pairs, len(contents), len(styles), args.every)
-    pairs = Pairs(contents, styles, numbers, loss_network, args.size)
+    paths = pair_paths(find_images(*args.content), find_images(*args.style), args.pairs, args.every)
+    pairs = Pairs(paths, loss_network, args.size)
     contestants = contestants_of(args)
     identities = {f"model {contestant.label}": contestant.identity for contestant in contestants}
     settings = {"size": str(args.size), "alpha": f"{args.alpha:g}", "loss network": loss_space, "dtype": args.dtype}

@@ -23,6 +23,17 @@ LOGS = Path(__file__).parent / "results" / "logs"
 _RECIPES = {"plain": "paper"}
 
 
+def example_pictures(kind: str) -> list[Path]:
+    """The repository's ``photo`` or ``style`` pictures; their folder's name where a package came without them."""
+    return sorted(EXAMPLES.glob(f"{kind}_*.jpg")) or [EXAMPLES]
+
+
+def find_style(paths: Sequence[Path], name: str, otherwise: int) -> int:
+    """The place of the file of this name, or another one where there is none."""
+    names = [path.name for path in paths]
+    return names.index(name) if name in names else otherwise % len(names)
+
+
 def recipe_of(name: str) -> str:
     """The recipe that makes a model of the study, such as ``plain`` or ``add-content``."""
     return _RECIPES.get(name, name)
@@ -122,8 +133,3 @@ class Gallery:
         """A model's result [3, H, W] for one of the contents and one of the styles."""
         result = self.study.stylize(name, self.contents[content], self.styles[style], self.style_paths[style], alpha)
         return None if result is None else result[0]
-
-    def find_style(self, name: str, otherwise: int) -> int:
-        """The number of the style whose file has this name, or another one where there is none."""
-        names = [path.name for path in self.style_paths]
-        return names.index(name) if name in names else otherwise % len(names)

@@ -13,7 +13,7 @@ from adain_core import gatys
 from adain_core.measure.losses import measure_result
 
 from .figures import architecture, loss_curves, picture_grid
-from .gallery import Gallery, Study
+from .gallery import Gallery, Study, find_style
 from .resources import timed
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -132,7 +132,7 @@ class BesideGatys(Figure):
         network = gallery.loss_network
         model, device = gallery.study.model(name), gallery.study.model(name).device
         content = gallery.contents[0].to(device)
-        style = gallery.styles[gallery.find_style(self.style, self.otherwise)].to(device)
+        style = gallery.styles[find_style(gallery.style_paths, self.style, self.otherwise)].to(device)
         model(content, style)  # the first call also chooses kernels
         makers = {"AdaIN": partial(model, content, style)}
         for iterations in gallery.iterations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,13 @@ def pair_name(content: Path, style: Path) -> str:
     return f"{content.stem}_{style.stem}"
 
 
+def pair_paths(
+    contents: Sequence[Path], styles: Sequence[Path], count: int | None = None, every: int = 1
+) -> list[tuple[Path, Path]]:
+    """The files of pairs; see :func:`pair_numbers`."""
+    return [(contents[i], styles[j]) for i, j in pair_numbers(count, len(contents), len(styles), every)]
+
+
 def pair_numbers(count: int | None, contents: int, styles: int, every: int = 1) -> list[tuple[int, int]]:
     """Which content meets which style.
 
@@ -54,18 +62,20 @@ def pair_numbers(count: int | None, contents: int, styles: int, every: int = 1) 
 
 
 class Pairs:
-    """Pairs of two lists of images as center squares of ``size`` pixels, on the loss network's device; each image is
-    encoded once.
+    """Pairs of images as center squares of ``size`` pixels, on the loss network's device; each image is encoded once.
+
+    Args:
+        paths: of contents and styles.
+        loss_network: says what a result should look like.
+        size: in pixels.
 
     Raises:
         TrainingError: two pairs have the same name.
     """
 
-    def __init__(
-        self, contents: list[Path], styles: list[Path], numbers: list[tuple[int, int]], loss_network: Encoder, size: int
-    ) -> None:
-        self.paths = [(contents[i], styles[j]) for i, j in numbers]
-        names = Counter(pair_name(*paths) for paths in dict.fromkeys(self.paths))
+    def __init__(self, paths: Sequence[tuple[Path, Path]], loss_network: Encoder, size: int) -> None:
+        self.paths = paths
+        names = Counter(pair_name(*pair) for pair in dict.fromkeys(paths))
         name, count = names.most_common(1)[0]
         if count > 1:
             raise TrainingError(f"{count} pairs are called {name}; give the pictures different names.")
@@ -76,6 +86,9 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return (self[number] for number in range(len(self)))
 
     def __getitem__(self, number: int) -> Pair:
         content, style = self.paths[number]

@@ -11,10 +11,15 @@ import torch
 from adain_core.images.files import write_picture
 from adain_core.images.pictures import Picture
 from adain_core.models.spaces import space_of
-from adain_core.models.weights import Weights, save_weights
+from adain_core.models.weights import Weights, load_weights, save_weights
+from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import Encoder
+from adain_core.networks.skips import Skips
+from adain_core.styles.stats import StyleStats
 from tests.helpers import TINY_WIDTHS, random_picture
 from training import fit
+from training.experiments import FIGURES
+from training.gallery import recipe_of
 from training.networks import initialize
 
 
@@ -53,3 +58,28 @@ def run(tmp_path: Path, fit_arguments: Callable[..., list[str]]) -> Path:
     """A finished training run of one step."""
     assert fit.main(fit_arguments(tmp_path / "runs" / "paper", "steps=1", "log_every=1")) == 0
     return tmp_path / "runs" / "paper"
+
+
+@pytest.fixture
+def runs(data: Path, run: Path) -> Path:
+    """A folder of runs that has every model of the study, each of other random weights, and the log of a training."""
+    models = dict.fromkeys(model for figure in FIGURES.values() for model in figure.models.values())
+    space = load_weights(data / "loss.safetensors").space
+    for seed, name in enumerate(models):
+        folder = run.parent / recipe_of(name)
+        folder.mkdir(exist_ok=True)
+        torch.manual_seed(seed)
+        decoder = Decoder(
+            TINY_WIDTHS, Skips.parse(name if name.startswith(("add", "concat")) else "plain"), name == "norm-batch"
+        )
+        initialize(decoder)
+        encoder = load_weights(data / "loss.safetensors").encoder
+        save_weights(Weights(space, encoder, decoder), folder / f"{recipe_of(name)}.safetensors")
+        lines = [f"{step},{(9 + seed) / step},{5 / step}" for step in range(1, 5)]
+        (folder / "log.csv").write_text("\n".join(["step,content,style", *lines, ""]))
+    for i, name in enumerate(["norm-instance", *(f"{i}.png" for i in (0, 1, 2))]):
+        folder = run.parent / ("norm-conditional" if i else name) / "styles"
+        shape = (1, TINY_WIDTHS[3], 1, 1)
+        style = StyleStats({"relu4_1": torch.full(shape, 0.1 * i)}, {"relu4_1": torch.ones(shape)}, space)
+        style.save(folder / f"{name}.safetensors")
+    return run.parent

@@ -21,6 +21,7 @@ from tests.training.runs import pictures
 from training import benchmark, evaluate, fit, normalize_vgg, subset
 from training.data import center_square, find_images
 from training.networks import initialize
+from training.pairs import pair_numbers
 
 Arguments = Callable[..., list[str]]
 
@@ -68,12 +69,12 @@ def table(out: Path) -> dict[str, dict[str, str]]:
 
 
 def test_all_pairs_are_every_content_in_every_style_of_which_some_may_be_taken() -> None:
-    everything = evaluate.pair_numbers(None, contents=20, styles=40)
+    everything = pair_numbers(None, contents=20, styles=40)
     assert sorted(everything) == [(i, j) for i in range(20) for j in range(40)]
-    some = evaluate.pair_numbers(None, contents=20, styles=40, every=13)
+    some = pair_numbers(None, contents=20, styles=40, every=13)
     assert some == everything[::13] and len(some) == 62
     assert {i for i, _ in some} == set(range(20)) and len({j for _, j in some}) == 40
-    assert evaluate.pair_numbers(40, 20, 20, every=20) == [(0, 0), (0, 1)]
+    assert pair_numbers(40, 20, 20, every=20) == [(0, 0), (0, 1)]
 
 
 def test_pictures_of_another_program_are_measured_as_if_a_model_had_made_them(data: Path, tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_evaluate_says_what_it_cannot_tell_apart(
 
 
 def test_pairs_are_those_of_the_anchors() -> None:
-    numbers = evaluate.pair_numbers(40, contents=20, styles=20)
+    numbers = pair_numbers(40, contents=20, styles=20)
     assert [numbers[i] for i in (0, 1, 2, 3, 19, 20, 21, 39)] == [
         (0, 0), (1, 7), (2, 14), (3, 1), (19, 13), (0, 1), (1, 8), (19, 14)
     ]  # fmt: skip

@@ -11,19 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from adain_core.models.weights import Weights, load_weights, save_weights
-from adain_core.networks.decoder import Decoder
-from adain_core.networks.skips import Skips
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.styles.stats import StyleStats
-from tests.helpers import TINY_WIDTHS
 from tests.training.runs import pictures
 from training import experiments, figures, fit, kinds
 from training.checkpoint import is_finished
 from training.data import center_square, find_images
 from training.figures import picture_grid
-from training.gallery import EXAMPLES, recipe_of
-from training.networks import initialize
+from training.gallery import EXAMPLES
 
 
 @dataclass
@@ -49,35 +44,6 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Drawn]:
 
     monkeypatch.setattr(kinds, "picture_grid", draw)
     return figures
-
-
-@pytest.fixture
-def runs(data: Path, run: Path) -> Path:
-    """A folder of runs that has every model of the study, each of other random weights, and the log of a training."""
-    space = load_weights(data / "loss.safetensors").space
-    for seed, name in enumerate(models_of(*experiments.FIGURES.values())):
-        folder = run.parent / recipe_of(name)
-        folder.mkdir(exist_ok=True)
-        torch.manual_seed(seed)
-        decoder = Decoder(TINY_WIDTHS, Skips.parse("plain" if name in OTHERS else name), name == "norm-batch")
-        initialize(decoder)
-        encoder = load_weights(data / "loss.safetensors").encoder
-        save_weights(Weights(space, encoder, decoder), folder / f"{recipe_of(name)}.safetensors")
-        (folder / "log.csv").write_text(f"step,content,style\n1,{9 + seed},5\n2,{4 + seed},2\n")
-    for i, name in enumerate(["norm-instance", *(f"{i}.png" for i in (0, 1, 2))]):
-        folder = run.parent / ("norm-conditional" if i else name) / "styles"
-        shape = (1, TINY_WIDTHS[3], 1, 1)
-        style = StyleStats({"relu4_1": torch.full(shape, 0.1 * i)}, {"relu4_1": torch.ones(shape)}, space)
-        style.save(folder / f"{name}.safetensors")
-    return run.parent
-
-
-OTHERS = ["plain", "pre-normalized", *(f"style-weight-{n}" for n in (1, 5, 20))]
-OTHERS += [f"norm-{kind}" for kind in ("batch", "instance", "conditional")]
-
-
-def models_of(*figures: kinds.Figure) -> list[str]:
-    return list(dict.fromkeys(model for figure in figures for model in figure.models.values()))
 
 
 def make(name: str, data: Path, out: Path, *options: str) -> int:
@@ -197,7 +163,7 @@ def test_curves_are_those_of_the_logs(data: Path, runs: Path, tmp_path: Path, mo
     assert len({line.get_color() for line in lines}) == 2
     losses = (runs / "pre-normalized" / "log.csv").read_text().split()[1:]
     assert list(lines[2].get_ydata()) == [float(line.split(",")[1]) for line in losses]
-    assert list(lines[2].get_xdata()) == [1, 2]
+    assert list(lines[2].get_xdata()) == [1, 2, 3, 4]
 
 
 def test_one_model_may_stand_for_the_studys(
