@@ -19,6 +19,8 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from adain_core.cli.options import add_options
+from adain_core.options import ModelOptions
 
 from . import fit
 from .checkpoint import is_finished
@@ -97,7 +99,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--loss-network", default="lite-large", help="of Gatys and of the losses beside it (default: lite-large)"
     )
-    parser.add_argument("--device", default="auto")
+    add_options(parser, ModelOptions, "device")
     return parser.parse_args(argv)
 
 

@@ -55,16 +55,16 @@ class Numbers:
 
 @dataclass(frozen=True)
 class GatysBeside:
-    """AdaIN beside Gatys' optimization, on one content and one style.
+    """AdaIN and Gatys' optimization on one content and one style.
 
     Args:
-        adain_leakage: of AdaIN's result.
-        gatys_leakage: of the optimization's.
+        edges: correlations of the outlines with the content's, AdaIN's and the optimization's.
+        leakage: of the style's picture, likewise.
         slower: how many times AdaIN's time the optimization took.
     """
 
-    adain_leakage: float
-    gatys_leakage: float
+    edges: tuple[float, float]
+    leakage: tuple[float, float]
     slower: float
 
 
@@ -160,5 +160,7 @@ class Laboratory:
         fast()  # the first call also chooses kernels
         result, seconds = timed(model.device, fast)
         optimized, slow_seconds = timed(model.device, slow)
-        leaks = [leakage(self.loss_network, picture, pair.style) for picture in (result, optimized.picture)]
-        return GatysBeside(leaks[0], leaks[1], slow_seconds / seconds)
+        pictures = (result, optimized.picture)
+        edges = [edge_correlation(picture, pair.content).item() for picture in pictures]
+        leaks = [leakage(self.loss_network, picture, pair.style) for picture in pictures]
+        return GatysBeside((edges[0], edges[1]), (leaks[0], leaks[1]), slow_seconds / seconds)

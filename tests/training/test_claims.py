@@ -188,3 +188,28 @@ def test_rough_curves_jump_in_the_second_half() -> None:
     assert found("Its curves", lab).holds
     lab.logs["pre-normalized", "style"], lab.logs["plain", "style"] = lab.logs["plain", "style"], [1.0, 2.0] * 4
     assert not found("Its curves", lab).holds
+
+
+@pytest.mark.parametrize(
+    ("edges", "leakage", "holds"),
+    [((0.55, 0.5), (0.2, 0.45), True), ((0.55, 0.65), (0.2, 0.45), False), ((0.55, 0.5), (0.4, 0.45), False)],
+)
+def test_the_optimization_fails_where_it_loses_outlines_and_copies(
+    edges: tuple[float, float], leakage: tuple[float, float], holds: bool
+) -> None:
+    lab = Answers()
+    lab.beside["style_watercolour.jpg"] = GatysBeside((0.6, 0.77), (0.5, 0.6), 90)
+    lab.beside["style_woodcut.jpg"] = GatysBeside(edges, leakage, 500)
+    assert found("Gatys' optimization fails", lab).holds == holds
+    assert found("AdaIN is more than", lab) == Finding("300 iterations take 90 times as long", False)
+
+
+def test_gatys_and_adain_are_measured_on_the_same_pair(lab: Laboratory) -> None:
+    beside = lab.optimized("1.png", 0)
+    model = lab.model("plain")
+    pair = lab.pairs[1]
+    assert pair.name == "0_1"
+    result = model(pair.content, pair.style)
+    assert beside.edges[0] == pytest.approx(edge_correlation(result, pair.content).item(), abs=1e-5)
+    assert beside.leakage[0] == pytest.approx(leakage(lab.loss_network, result, pair.style), abs=1e-5)
+    assert beside.edges[1] > beside.edges[0] and beside.slower > 0  # four iterations from the content change little
