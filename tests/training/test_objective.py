@@ -46,3 +46,16 @@ def test_a_value_beyond_white_or_black_is_led_back_but_not_further_away() -> Non
     (darker,) = torch.autograd.grad(shown.sum(), pictures)
     assert brighter.tolist() == [-1, -1, 0]
     assert darker.tolist() == [0, 1, 1]
+
+
+def test_further_terms_are_added_with_their_weights(stylizer: Stylizer) -> None:
+    content, style = random_picture(32, 32, seed=1), random_picture(32, 32, seed=2)
+    images, network = torch.zeros(1, dtype=torch.long), LossNetwork(stylizer.encoder)
+    recipe = Recipe(identity_weight=3.0, tv_weight=0.7, content_weight=2.0, style_weight=5.0)
+    terms = Objective(recipe, stylizer, network)(content, style, [0], [0], images)
+    picture, itself = stylizer(content, style, images), stylizer(content, content, images)
+    neighbors = picture.diff(dim=2).abs().mean() + picture.diff(dim=3).abs().mean()
+    assert terms["identity"].item() == pytest.approx((itself - content).abs().mean().item(), rel=1e-4)
+    assert terms["tv"].item() == pytest.approx(neighbors.item(), rel=1e-4)
+    total = 2 * terms["content"] + 5 * terms["style"] + 3 * terms["identity"] + 0.7 * terms["tv"]
+    assert terms["total"].item() == pytest.approx(total.item(), rel=1e-5)

@@ -45,3 +45,15 @@ def test_a_flat_picture_stays_flat():
 def test_a_working_size_is_positive():
     with pytest.raises(ValueError, match="work_size is 0"):
         tiny_model()(random_picture(16, 16), random_picture(16, 16), work_size=0)
+
+
+def test_detail_is_amplified_by_half_as_much_again_at_most():
+    """Where a result has three times its content's contrast, the content's fine lines come back 1.5 times."""
+    slope = torch.linspace(0.3, 0.7, 64).expand(1, 3, 64, 64)
+    lines = 0.02 * torch.tensor([1.0, -1.0]).repeat(32).view(64, 1)
+    content = slope + lines
+    work = shrink(content, 16)
+    result = restore_detail(0.5 + 3 * (work - 0.5).clamp(-0.15, 0.15), work, content)
+    inner = result[..., 24:40, 24:40]
+    contrast = (inner[..., 0::2, :] - inner[..., 1::2, :]).mean() / 0.04
+    assert contrast.item() == pytest.approx(1.5, rel=0.02)

@@ -55,6 +55,14 @@ def test_ssim_of_constants_is_the_luminance_term() -> None:
     assert ssim(a, b).item() == pytest.approx(expected, rel=1e-3)
 
 
+def test_ssim_is_that_of_scikit_image() -> None:
+    """structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1) says so."""
+    y, x = torch.meshgrid(torch.arange(40.0), torch.arange(56.0), indexing="ij")
+    a = 0.5 + 0.3 * (x / 3).sin() * (y / 5).cos()
+    b = 0.5 + 0.25 * (x / 3 + 0.4).sin() * (y / 4.5).cos() + 0.05 * (x * y / 7).sin()
+    assert ssim(a.expand(1, 3, -1, -1), b.expand(1, 3, -1, -1)).item() == pytest.approx(0.71518, abs=1e-4)
+
+
 def test_ssim_knows_equal_and_inverted_pictures() -> None:
     picture = random_picture(32, 40, batch=2)
     torch.testing.assert_close(ssim(picture, picture), torch.ones(2))

@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adain_core.networks.skips import SKIP_TAPS
 from adain_core.pipeline import tiling
 from adain_core.pipeline.tiling import Tile, for_each_tile, grid_of, plan_tiles
 from adain_core.runtime.memory import is_out_of_memory
@@ -147,3 +148,21 @@ def test_low_memory_shows_no_seams():
 def test_low_memory_refuses_what_needs_the_whole(skips, transform):
     with pytest.raises(ValueError, match="low_memory"):
         tiny_model(skips)(random_picture(16, 16), random_picture(16, 16), transform=transform, low_memory=True)
+
+
+@pytest.mark.parametrize(
+    ("taps", "halo"), [(SKIP_TAPS, tiling.SKIP_HALO), (("relu4_1",), tiling.ENCODER_HALO)], ids=["skips", "deepest"]
+)
+def test_a_tiles_maps_are_those_of_the_whole_and_no_smaller_halo_would_do(taps, halo):
+    encoder, picture = tiling.TiledEncoder(lively_model("plain").encoder), random_picture(128, 128)
+    whole, middle = (
+        tiling.Tile(slice(0, 1), slice(0, 16), slice(0, 16)),
+        tiling.Tile(slice(0, 1), slice(6, 10), slice(6, 10)),
+    )
+    expected = encoder.tile(picture, whole, taps)
+
+    def error(halo: int) -> float:
+        maps = encoder.tile(picture, middle, taps, halo)
+        return max((maps[tap] - expected[tap][middle.at(tiling.STRIDES[tap])]).abs().max().item() for tap in taps)
+
+    assert error(halo) < 1e-4 < error(halo - 1)

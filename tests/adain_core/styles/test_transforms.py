@@ -27,13 +27,13 @@ def measured(features: Tensor, weight: Tensor | None = None) -> StyleStats:
 
 
 @pytest.fixture
-def content() -> Tensor:
-    return correlated(2, 6, 12, 10)
+def content(device: torch.device) -> Tensor:
+    return correlated(2, 6, 12, 10).to(device)
 
 
 @pytest.fixture
-def style() -> Tensor:
-    return correlated(1, 6, 9, 11, seed=1) * 2
+def style(device: torch.device) -> Tensor:
+    return correlated(1, 6, 9, 11, seed=1).to(device) * 2
 
 
 def apply(name: str, content: Tensor, style: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -106,6 +106,13 @@ def test_only_efdm_tells_equal_values_apart(style):
 def test_alpha_0_is_the_content(name, content, style):
     blend = Blend(measured(style), 0.0, transform=TRANSFORMS[name])
     torch.testing.assert_close(blend.apply(content, content, TAP), content, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_alpha_counts_under_a_mask_too(name, content, style):
+    full = Blend(measured(style), 0.4, torch.ones(1, 1, 12, 10), TRANSFORMS[name]).apply(content, content, TAP)
+    plain = Blend(measured(style), 0.4, None, TRANSFORMS[name]).apply(content, content, TAP)
+    torch.testing.assert_close(full, plain, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
