@@ -10,12 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from ..runtime.files import unique_beside
 from ..runtime.progress import Progress, ignore_progress
+from .colors import Colors, VideoError
 
 if TYPE_CHECKING:
     import av
@@ -25,12 +24,14 @@ FrameFunction = Callable[[Iterable[Tensor]], Iterable[Tensor]]
 """From frames [1, 3, H, W] in 0..1 in the order of time to as many results [B, 3, H, W], all of one size."""
 
 _QUALITY = {"crf": "16", "preset": "medium"}
-_BT709 = 1
-_LIMITED_RANGE = 1
-
-
-class VideoError(ValueError):
-    """A film cannot be read or written; the message names the file and what is wrong."""
+# What FFmpeg may take a file for, whatever its name says: films, none of which names other files or addresses.
+_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,gif,apng"
+# Codecs whose every packet is a frame that is shown.
+_FRAME_BY_FRAME = {"h264", "hevc", "vp9", "av1"}
+# AVIF and HEIF are .mp4 by their structure.
+_PICTURE_BRANDS = {"avif", "avis", "heic", "heix", "hevc", "mif1", "msf1"}
+# How much earlier than its header says a film may end, in seconds; headers are rounded.
+_SLACK = 0.5
 
 
 def duration_of(path: Path) -> float:
@@ -75,6 +76,29 @@ def _frame_times(path: Path) -> list[float | None]:
         return [None if packet.pts is None else float(packet.pts * tick) for packet in packets]
 
 
+def _check_end(path: Path) -> None:
+    """Refuse a file that ends before its header says.
+
+    Raises:
+        VideoError: with both times; or the film cannot be read.
+    """
+    with _open(path) as film:
+        if not film.duration:
+            return
+        start, length, end = (film.start_time or 0) / 1e6, film.duration / 1e6, 0.0
+        try:
+            for packet in film.demux():
+                if packet.size and packet.pts is not None and packet.time_base:
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
+        except _errors() as error:
+            raise VideoError(f"{path} cannot be read to its end: {error}.") from error
+    if end < 0.99 * length - _SLACK:
+        raise VideoError(
+            f"{path} is damaged: it should last {length:.1f} s and ends after {end:.1f} s; put what is there into a new"
+            " file first, for instance with ffmpeg -i."
+        )
+
+
 def check_sound(source: Path, target: Path) -> None:
     """Refuse a target that cannot hold a film's sound as it is.
 
@@ -104,9 +128,12 @@ def read_frames(path: Path) -> Iterator[Tensor]:
         VideoError: the film cannot be read, or PyAV is not installed.
     """
     with _open(path) as film:
+        video = film.streams.video[0]
+        colors = Colors.of(video)
         try:
-            for frame in film.decode(video=0):
-                yield _to_tensor(frame)
+            for _, frame in _decode(film, video):
+                if frame:
+                    yield colors.to_tensor(frame)
         except _errors() as error:
             raise VideoError(f"{path} cannot be read to its end: {error}.") from error
 
@@ -119,7 +146,8 @@ def convert_film(
     progress: Progress = ignore_progress,
 ) -> None:
     """Change every frame of a film. Sound is copied, times of frames are kept, rotation is applied; what is written is
-    H.264 in 4:2:0, with the last row or column doubled where a side is odd. Memory does not grow with the length.
+    H.264 in 8-bit 4:2:0 with the :class:`Colors` of the source, and with the last row or column doubled where a side
+    is odd. Memory does not grow with the length.
 
     Args:
         source: any film that FFmpeg reads.
@@ -132,11 +160,13 @@ def convert_film(
         progress: called with the share that is done.
 
     Raises:
-        VideoError: a film cannot be read or written, or PyAV is not installed.
+        VideoError: a film cannot be read or written, lacks frames or has damaged ones, has a high dynamic range, or
+            PyAV is not installed.
     """
+    _check_end(source)
     if span is None:
         check_sound(source, target)
-    part = target.with_name(f".{target.stem}.part{target.suffix}")
+    part = unique_beside(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         try:
@@ -162,7 +192,7 @@ def join_films(parts: Iterable[Path], source: Path, target: Path) -> None:
     Raises:
         VideoError: a part cannot be read, or the target not be written.
     """
-    temporary = target.with_name(f".{target.stem}.part{target.suffix}")
+    temporary = unique_beside(target)
     video = None
     try:
         with _open(source) as sound, _create(temporary) as result:
@@ -197,7 +227,7 @@ class _Conversion:
     ) -> None:
         self.film, self.result, self.span, self.progress = film, result, span, progress
         self.source = film.streams.video[0]
-        self.source.thread_type = "AUTO"
+        self.colors = Colors.of(self.source)
         self.video = result.add_stream("libx264", rate=_rate(self.source), options=_QUALITY)
         self.tick = self.source.time_base or 1 / _rate(self.source)
         self.video.codec_context.time_base = self.tick
@@ -222,31 +252,29 @@ class _Conversion:
         start, end = self.span or (0.0, float("inf"))
         if start:
             self.film.seek(int(start / self.tick), stream=self.source)
-        for packet in self.film.demux(self.source, *self.copies):
-            if packet.stream in self.copies:
+        for packet, frame in _decode(self.film, self.source, *self.copies):
+            if frame is None:
                 self._copy(packet)
                 continue
-            for frame in self.source.decode(packet):
-                if frame.pts is None:
-                    raise VideoError("The film has a frame without a time; put it into a container such as .mp4 first.")
-                time = float(frame.pts * self.tick)
-                if time >= end:
-                    return
-                if time < start:
-                    continue
-                reached = time - start
-                self.progress(min(1.0, reached / max(1e-9, min(end, self.length or end) - start)))
-                self.times.append(frame.pts)
-                yield _to_tensor(frame)
+            if frame.pts is None:
+                raise VideoError("The film has a frame without a time; put it into a container such as .mp4 first.")
+            time = float(frame.pts * self.tick)
+            if time >= end:
+                return
+            if time < start:
+                continue
+            reached = time - start
+            self.progress(min(1.0, reached / max(1e-9, min(end, self.length or end) - start)))
+            self.times.append(frame.pts)
+            yield self.colors.to_tensor(frame)
         self.progress(1.0)
 
     def _write(self, picture: Tensor) -> None:
-        frame = _to_frame(picture)
+        frame = self.colors.to_frame(picture)
         context = self.video.codec_context
         if not self.started:
             context.width, context.height, context.pix_fmt = frame.width, frame.height, "yuv420p"
-            context.colorspace = context.color_primaries = context.color_trc = _BT709
-            context.color_range = _LIMITED_RANGE
+            self.colors.tag(context)
         frame.pts, frame.time_base = self.times.popleft(), self.tick
         packets = self.video.encode(frame)
         self.started = True
@@ -264,21 +292,38 @@ class _Conversion:
             self.waiting.append(packet)
 
 
-def _to_tensor(frame: av.VideoFrame) -> Tensor:
-    """A frame upright as [1, 3, H, W] in 0..1."""
-    pixels = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)[None]
-    # Degrees counterclockwise by which a player turns the frame.
-    return torch.rot90(pixels, round(frame.rotation / 90), (2, 3)).float() / 255
+def _decode(
+    film: av.container.InputContainer, video: av.VideoStream, *others: av.stream.Stream
+) -> Iterator[tuple[av.Packet, av.VideoFrame | None]]:
+    """The frames of a film, each with the packet that completed it, and between them the packets of other streams.
 
-
-def _to_frame(picture: Tensor) -> av.VideoFrame:
-    import av
-
-    height, width = picture.shape[-2:]
-    even = F.pad(picture.float(), (0, width % 2, 0, height % 2), mode="replicate")
-    pixels = even[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-    return frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+    Raises:
+        VideoError: a frame is damaged or missing. Some films lack the first frames that their packets promise, since
+            someone cut them; that is no damage.
+    """
+    # Several threads hide errors of the frames in flight.
+    video.codec_context.thread_count = 1
+    due: set[int] = set()
+    first, interlaced = None, False
+    for packet in film.demux(video, *others):
+        if packet.stream.index != video.index:
+            yield packet, None
+            continue
+        if packet.size and packet.pts is not None and not packet.is_discard:
+            due.add(packet.pts)
+        for frame in video.decode(packet):
+            if frame.is_corrupt or packet.is_corrupt:
+                raise VideoError(f"The film is damaged at {frame.time or 0:.2f} s; cut that part out first.")
+            if frame.pts is not None:
+                due.discard(frame.pts)
+                first = frame.pts if first is None else min(first, frame.pts)
+            # The halves of a picture may come in two packets.
+            interlaced |= frame.interlaced_frame
+            yield packet, frame
+    lost = [time for time in due if first is None or time > first]
+    if lost and video.codec_context.codec.canonical_name in _FRAME_BY_FRAME and not interlaced:
+        tick = video.time_base or 1
+        raise VideoError(f"The film is damaged: it lacks {len(lost)} frames from {float(min(lost) * tick):.2f} s on.")
 
 
 def _rate(video: av.VideoStream) -> Fraction:
@@ -298,19 +343,25 @@ def _open(path: Path) -> av.container.InputContainer:
     if not path.is_file():
         raise VideoError(f"There is no film {path}.")
     try:
-        film = av.open(str(path))
+        film = av.open(str(path), options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"})
+    except av.error.ArgumentError as error:  # for what is not on the list
+        raise _no_film(path) from error
     except errors as error:
         raise VideoError(f"{path} cannot be read as a film: {error}.") from error
     if not film.streams.video:
         film.close()
         raise VideoError(f"{path} has no pictures, only sound.")
-    if film.format.name.endswith(("_pipe", "image2")):
+    if film.metadata.get("major_brand", "").strip() in _PICTURE_BRANDS:
         film.close()
-        raise VideoError(
-            f"{path} is a picture, or moves in a way that FFmpeg does not read: 'adain stylize' takes pictures; save an"
-            " animated WebP or the pages of a TIFF as an animated PNG or GIF, or as a film."
-        )
+        raise _no_film(path)
     return film
+
+
+def _no_film(path: Path) -> VideoError:
+    return VideoError(
+        f"{path} is a picture, a list of other files, or moves in a way that FFmpeg does not read: 'adain stylize'"
+        " takes pictures; save an animated WebP or AVIF or the pages of a TIFF as an animated PNG or GIF, or as a film."
+    )
 
 
 def _create(target: Path | io.BytesIO) -> av.container.OutputContainer:

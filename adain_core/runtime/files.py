@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
+import secrets
 from functools import cache
 from pathlib import Path
 
@@ -13,10 +13,6 @@ FORMAT = "adain-1"
 
 MAX_BYTES = 2**31
 """No weights file is larger; what is gets refused before anything is read."""
-
-# The system tells the mask only to who sets one.
-_UMASK = os.umask(0)
-os.umask(_UMASK)
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +23,12 @@ def log_passed_over(reason: str) -> None:
     _log.warning("%s It is passed over.", reason)
 
 
+def unique_beside(path: Path) -> Path:
+    """A name for a file that becomes ``path``: in its folder, with its suffix, of no other process, and short enough
+    wherever the name itself is."""
+    return path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.part{path.suffix}")
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that its name holds either the old content or all of the new.
 
@@ -34,13 +36,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         OSError: there is no room or no right to write.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A part of the name: with all of it, a name that just fits would no longer.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}.", suffix=".part")
+    temporary = unique_beside(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
-        os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from adain_core.films.files import VideoError, convert_film, duration_of, join_films
 
@@ -173,3 +174,98 @@ def test_what_is_no_film_is_refused(tmp_path):
         duration_of(tmp_path / "text.mp4")
     with pytest.raises(VideoError, match="no film"):
         duration_of(tmp_path / "missing.mp4")
+
+
+def lively(path: Path, codec: str = "libx264", count: int = 40, **options: str) -> Path:
+    """A film whose every frame is another noise, so that each has bytes to damage."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=25, options=options)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        for i in range(count):
+            noise = np.random.default_rng(i).integers(0, 255, (8, 12, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        container.mux(video.encode())
+    return path
+
+
+def identity(pictures):
+    return pictures
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_damaged_frames_are_named(tmp_path, codec):
+    film = lively(tmp_path / "film.mkv", codec)
+    content = bytearray(film.read_bytes())
+    for place in range(len(content) // 2, len(content) // 2 + 400, 20):
+        content[place] ^= 16
+    film.write_bytes(content)
+    with pytest.raises(VideoError, match=r"damaged|could not be made"):
+        convert_film(film, tmp_path / "out.mp4", identity)
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mkv"]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_film_that_breaks_off_is_refused_before_the_work(tmp_path, suffix):
+    options = {"movflags": "faststart"} if suffix == ".mp4" else {}
+    film = lively(tmp_path / "whole.mkv")
+    with av.open(str(film)) as source, av.open(str(tmp_path / f"film{suffix}"), "w", options=options) as target:
+        video = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = video
+                target.mux(packet)
+    film = tmp_path / f"film{suffix}"
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+
+    def never(pictures):
+        raise AssertionError("the work began")
+
+    with pytest.raises(VideoError, match=r"it should last 1\.\d s and ends after 0\.\d s|cannot be read to its end"):
+        convert_film(film, tmp_path / "out.mp4", never)
+
+
+def test_frames_that_a_decoder_leaves_out_are_missed(tmp_path):
+    film = lively(tmp_path / "film.mkv", "libx265")
+    with av.open(str(film)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0)]
+    content = bytearray(film.read_bytes())
+    for packet in packets[30:32]:  # units of a reserved kind, which decoders pass over
+        length = 4
+        content[content.index(packet) + length] = 41 << 1
+    film.write_bytes(content)
+    with pytest.raises(VideoError, match=r"lacks \d+ frames from 1\.\d\d s on"):
+        convert_film(film, tmp_path / "out.mp4", identity)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_film_whose_beginning_was_cut_off_is_fine(tmp_path, suffix):
+    film = lively(tmp_path / "film.mkv", "libx264", **{"x264-params": "open-gop=1:keyint=12:scenecut=0:bframes=3"})
+    with av.open(str(film)) as source, av.open(str(tmp_path / f"cut{suffix}"), "w") as target:
+        video = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(source.streams.video[0])):
+            if packet.dts is not None and number >= 12:
+                packet.stream = video
+                target.mux(packet)
+    convert_film(tmp_path / f"cut{suffix}", tmp_path / "out.mp4", identity)
+    assert 10 < len(frames(tmp_path / "out.mp4")) <= 28
+
+
+def test_a_name_as_long_as_a_folder_holds_is_written(film, tmp_path):
+    target = tmp_path / (251 * "n" + ".mp4")
+    convert_film(film, target, identity)
+    assert len(frames(target)) == 30
+
+
+def test_a_list_of_other_files_is_no_film(film, tmp_path):
+    (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {film.name}\n")
+    with pytest.raises(VideoError, match="a list of other files"):
+        duration_of(tmp_path / "list.mp4")
+
+
+def test_an_animated_avif_is_not_taken_for_its_first_frame(tmp_path):
+    pictures = [Image.new("RGB", (32, 32), color) for color in ("red", "green")]
+    pictures[0].save(tmp_path / "moves.avif", save_all=True, append_images=pictures[1:])
+    (tmp_path / "moves.avif").rename(tmp_path / "moves.mp4")
+    with pytest.raises(VideoError, match="AVIF"):
+        convert_film(tmp_path / "moves.mp4", tmp_path / "out.mp4", identity)
