@@ -12,7 +12,7 @@ from ..adain_core.measure.losses import Measures, estimate_memory, measure_resul
 from ..adain_core.options import GridOptions
 from ..adain_core.runtime.progress import Progress, ignore_progress, section
 from .images import from_image, to_image
-from .inputs import connected, option_input, option_value
+from .inputs import connected, from_inputs, option_input
 from .progress import progress_bar
 from .schema import node_schema
 from .steps import MOST_STYLES, blend, compute_style_stats, decode, encode
@@ -53,7 +53,7 @@ class AdaINStyleGrid(io.ComfyNode):
 
     @classmethod
     def execute(cls, content: Tensor, alphas: str, cell: int, **inputs: Model | Tensor) -> io.NodeOutput:
-        strengths = option_value(GridOptions, "alphas", alphas)
+        strengths = from_inputs(GridOptions, alphas=alphas, cell=cell).alphas
         models, styles = connected(inputs, "model", MOST_MODELS), connected(inputs, "style", MOST_STYLES)
         pictures = [cell_of(from_image(style, f"style_{i}")[0][:1], cell) for i, style in styles.items()]
         progress = progress_bar()

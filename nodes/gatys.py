@@ -15,7 +15,7 @@ from ..adain_core.images.pictures import Picture, to_pil
 from ..adain_core.networks.encoder import Encoder
 from ..adain_core.options import GatysOptions, Optimization, TextureOptions
 from .images import from_image, from_image_at, to_image
-from .inputs import check_choices, option_input
+from .inputs import check_choices, from_inputs, option_input
 from .loss_chart import loss_chart
 from .schema import node_schema
 from .types import AdaINModel, Model
@@ -148,8 +148,8 @@ class AdaINGatys(io.ComfyNode):
         start: Tensor | None = None,
         style_size: int = 0,
     ) -> io.NodeOutput:
-        options = GatysOptions(
-            size=size or None, style_size=style_size or None, style_weight=style_weight, init=init, preset=preset
+        options = from_inputs(
+            GatysOptions, size=size, style_size=style_size, style_weight=style_weight, init=init, preset=preset
         )
         settings = gatys.settings_of(options, iterations=iterations, optimizer=optimizer, seed=seed)
         contents, alpha = from_image_at(content, "content", size)
@@ -203,10 +203,12 @@ class AdaINTextureSynthesis(io.ComfyNode):
         seed: int,
     ) -> io.NodeOutput:
         styles = _styles(style)
+        sides = from_inputs(TextureOptions, width=width, height=height)
+        size = sides.height, sides.width
         options = GatysOptions(preset=preset)
         settings = gatys.settings_of(options, iterations=iterations, optimizer=optimizer, seed=seed)
-        encoder = _load_encoder(model, (height, width), settings, styles)
+        encoder = _load_encoder(model, size, settings, styles)
         watch = _Watch(1, iterations)
-        result = gatys.synthesize_texture(encoder, styles, (height, width), settings, watch)
+        result = gatys.synthesize_texture(encoder, styles, size, settings, watch)
         watch.finish(iterations)
         return io.NodeOutput(to_image(result.picture), _chart(result))

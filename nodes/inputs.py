@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from comfy_api.latest import io
 
-from ..adain_core.options import Batch, Options, TileSize
-from ..adain_core.runtime.tables import Option, options_of
+from ..adain_core.options import Batch, Options
+from ..adain_core.runtime.tables import Option, Table, options_of
 
 MERGE, EACH = get_args(Batch)
 OFF = "off"
+Chosen = TypeVar("Chosen", bound=Table)
+
 _TILES = ("256", "512", "1024", "2048")
 
 
@@ -64,18 +66,6 @@ def input_for(name: str, option: Option, note: str = "", **others: Any) -> io.In
     return kind.Input(name, tooltip=" ".join(filter(None, sentences)), **arguments | others)
 
 
-def option_value(table: type, name: str, text: str) -> Any:
-    """What a user wrote into the input for an option.
-
-    Raises:
-        ValueError: it is no such value.
-    """
-    try:
-        return options_of(table)[name].parse(text)
-    except ValueError as error:
-        raise ValueError(f"'{name}': {error}.") from None
-
-
 def alpha_input() -> io.Input:
     return option_input(Options, "alpha", display_mode=io.NumberDisplay.slider)
 
@@ -85,6 +75,22 @@ def tile_input(**others: Any) -> io.Input:
     return option_input(Options, "tile", options=[*options_of(Options)["tile"].choices, *_TILES], **others)
 
 
-def tile_size(tile: str) -> TileSize:
-    """The choice of :func:`tile_input` as adain_core takes it."""
-    return options_of(Options)["tile"].parse(tile)
+def from_inputs(table: type[Chosen], **values: Any) -> Chosen:
+    """Options from the values of their inputs, in which 0 and "off" stand for None and some numbers are texts.
+
+    Raises:
+        ValueError: a text is no such value, or a number that was connected is out of range.
+    """
+    options = options_of(table)
+    return table(**{name: _value_of(name, options[name], value) for name, value in values.items()})
+
+
+def _value_of(name: str, option: Option, value: Any) -> Any:
+    if option.unset and value in (0, OFF):
+        return None
+    if option.low is None or not isinstance(value, str):
+        return value
+    try:
+        return option.parse(value)
+    except ValueError as error:
+        raise ValueError(f"'{name}': {error}.") from None

@@ -12,7 +12,7 @@ from ..adain_core.pipeline.layers import Look, layers_of
 from ..adain_core.pipeline.runner import run
 from ..adain_core.runtime.progress import section
 from .images import from_image, from_mask, to_image, transparency_at
-from .inputs import EACH, OFF, alpha_input, check_choices, option_input, tile_input, tile_size
+from .inputs import EACH, OFF, alpha_input, check_choices, from_inputs, option_input, tile_input
 from .progress import progress_bar
 from .regions import masked_styles, regions_input
 from .schema import node_schema
@@ -95,7 +95,7 @@ class AdaINStylize(io.ComfyNode):
         tile: str,
         mask: Tensor | None = None,
         style_mask: Tensor | None = None,
-        low_memory: bool = False,
+        low_memory: bool = Options.low_memory,
         style_size: int = 0,
         regions: Sequence[Region] | None = None,
     ) -> io.NodeOutput:
@@ -109,15 +109,16 @@ class AdaINStylize(io.ComfyNode):
         pictures, transparency = from_image(content, "content")
         styles, _ = from_image(style, "style")
         count = len(styles) if batch == EACH and len(pictures) == 1 else len(pictures)
-        options = Options(
+        options = from_inputs(
+            Options,
             alpha=alpha,
             transform=transform,
-            keep_colors=None if keep_colors == OFF else keep_colors,
-            size=size or None,
-            work_size=work_size or None,
-            style_size=style_size or None,
+            keep_colors=keep_colors,
+            size=size,
+            work_size=work_size,
+            style_size=style_size,
             style_scale=style_scale,
-            tile=tile_size(tile),
+            tile=tile,
             low_memory=low_memory,
         )
         looks = [Look([styles], mask=from_mask(mask, "mask", "content", count), each=batch == EACH)]

@@ -12,7 +12,7 @@ from ..adain_core.options import FilmOptions, Options
 from ..adain_core.styles.stats import StyleStats
 from .batches import join
 from .images import from_image, from_mask, to_image, transparency_at
-from .inputs import OFF, alpha_input, check_choices, option_input, tile_input, tile_size
+from .inputs import alpha_input, check_choices, from_inputs, option_input, tile_input
 from .progress import progress_bar
 from .regions import masked_styles, regions_input
 from .schema import node_schema
@@ -76,11 +76,11 @@ class AdaINStylizeVideo(io.ComfyNode):
         keep_colors: str,
         style_end: StyleStats | None = None,
         mask: Tensor | None = None,
-        low_memory: bool = False,
-        transform: str = "adain",
+        low_memory: bool = Options.low_memory,
+        transform: str = Options.transform,
         size: int = 0,
         work_size: int = 0,
-        tile: str = "auto",
+        tile: str = Options.tile,
         regions: Sequence[Region] | None = None,
     ) -> io.NodeOutput:
         rgb, transparency = from_image(frames, "frames")
@@ -94,13 +94,14 @@ class AdaINStylizeVideo(io.ComfyNode):
         over_time: StyleOverTime = style
         if style_end is not None:
             over_time = StyleTimeline([0, max(1, len(rgb) - 1)], [style, style_end]).at
-        options = Options(
+        options = from_inputs(
+            Options,
             alpha=alpha,
             transform=transform,
-            keep_colors=None if keep_colors == OFF else keep_colors,
-            size=size or None,
-            work_size=work_size or None,
-            tile=tile_size(tile),
+            keep_colors=keep_colors,
+            size=size,
+            work_size=work_size,
+            tile=tile,
             low_memory=low_memory,
         )
         over = [(look, _over_time(where)) for where, look in layers]

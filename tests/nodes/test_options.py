@@ -2,6 +2,9 @@
 
 import inspect
 from dataclasses import is_dataclass
+from importlib import import_module
+
+import pytest
 
 from adain_core import options
 from adain_core.cli import make_parser
@@ -9,6 +12,7 @@ from adain_core.options import FilmOptions, Options
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.runtime.tables import Table, options_of
 from tests.nodes.api_forms import widgets_of
+from tests.nodes.models import image
 
 FILES = {"help", "content", "style", "out", "overwrite"}
 # The nodes have these in Load AdaIN Model; ComfyUI itself chooses the device.
@@ -76,3 +80,18 @@ def test_every_widget_says_and_takes_what_the_table_says(comfy):
                 option.default is None and said["default"] in ("off", option.unset)
             )
         assert said.get("display") == ("slider" if widget.id == "alpha" else None)
+
+
+def test_what_stands_for_nothing_in_a_node_is_none_and_texts_become_numbers(pack):
+    inputs = import_module(f"{pack.__name__}.nodes.inputs")
+    table = import_module(f"{pack.__name__}.adain_core.options")
+    chosen = inputs.from_inputs(table.Options, alpha=0, size=0, work_size=64, keep_colors="off", tile="256")
+    assert chosen == table.Options(alpha=0, size=None, work_size=64, keep_colors=None, tile=256)
+    assert inputs.from_inputs(table.Options, tile="off", keep_colors="luminance").tile == "off"
+
+
+def test_a_connected_number_out_of_range_is_refused_in_the_words_of_the_table(comfy, tiny):
+    options = {"alpha": 1.0, "transform": "adain", "size": 0, "work_size": -8, "style_scale": 1.0, "tile": "auto"}
+    with pytest.raises(ValueError, match="work_size is -8; expected a whole number from 1 to 16384"):
+        call = {"content": image(), "style": image(), "keep_colors": "off", "batch": "one style"}
+        comfy.nodes["AdaINStylize"].call("execute", "1", {"model": tiny} | call | options)
