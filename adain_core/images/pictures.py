@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ..runtime.memory import check_fits
 from .profiles import levels_to_srgb, to_srgb
 
 # Beyond 0..1 by more than any enlargement overshoots: levels of 8 bits, or a network's features.
@@ -126,9 +127,16 @@ def checked_result(pictures: Tensor) -> Tensor:
 
 
 def resize(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize [B, C, H, W] to (H, W), antialiased, keeping 0..1."""
+    """Resize [B, C, H, W] to (H, W), antialiased, keeping 0..1.
+
+    Raises:
+        ValueError: the memory would not suffice.
+    """
     if tuple(image.shape[-2:]) == tuple(size):
         return image
+    # The result and the two that it is made by way of, in float32.
+    needed = 3 * 4 * math.prod((*image.shape[:-2], *size))
+    check_fits(needed, image.device, f"A picture of {size[1]} x {size[0]} pixels")
     return F.interpolate(image.float(), size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 

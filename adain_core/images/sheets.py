@@ -9,9 +9,12 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ..runtime.memory import check_fits
 from .pictures import Picture, from_pil, resize, to_pil
 
 _GAP = 8
+# Of each of its pixels: the thumbnail, the sheet, and the sheet as a tensor.
+_BYTES = 3 + 3 + 12
 _PAPER = (255, 255, 255)
 _INK = (32, 32, 32)
 
@@ -40,6 +43,7 @@ def contact_sheet(
         raise ValueError(
             f"The rows have {[len(row) for row in rows]} pictures, but there are {len(column_labels)} column labels."
         )
+    check_fits(_BYTES * len(rows) * len(column_labels) * cell**2, torch.device("cpu"), "A contact sheet of this size")
     thumbnails = [[to_pil(Picture(cell_of(picture, cell))) for picture in row] for row in rows]
     width = max(picture.width for row in thumbnails for picture in row)
     height = max(picture.height for row in thumbnails for picture in row)

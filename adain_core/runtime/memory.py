@@ -22,6 +22,25 @@ def available_memory(device: torch.device) -> int | None:
     return None
 
 
+def check_fits(needed: float, device: torch.device, what: str) -> None:
+    """Refuse what a device has no room for, before the work begins.
+
+    Args:
+        needed: bytes.
+        device: where.
+        what: the request in the user's words, such as "A picture of 70000 x 50000 pixels".
+
+    Raises:
+        ValueError: with both numbers.
+    """
+    available = available_memory(device)
+    if available is not None and needed > available:
+        raise ValueError(
+            f"{what} would need about {needed / 2**30:.1f} GiB of memory, but {available / 2**30:.1f} GiB are free;"
+            " use a smaller size."
+        )
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether PyTorch says that a device, or the CPU's allocator, has no room, or Python that it has none."""
     text = str(error)
