@@ -15,11 +15,8 @@ baselines: the content itself and the style itself. PSNR is that of the reconstr
 encoders, AdaIN, decoder), MiB is the peak beyond the weights.
 
 DIR receives table.csv, table.md, contact_sheet.jpg and, while it works, pairs.csv with the numbers of each pair: the
-same command goes on where an interrupted one ended. --save also writes the pictures to
-DIR/pictures, a folder for each row, for programs that compare folders:
-
-    python -m art_fid --content_images "DIR/pictures/copy content" --style_images "DIR/pictures/copy style"
-        --stylized_images DIR/pictures/lite
+same command goes on where an interrupted one ended. --save also writes the pictures to DIR/pictures, a folder for each
+row.
 """
 
 from __future__ import annotations

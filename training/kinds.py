@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +21,7 @@ ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
-class Figure:
+class Figure(ABC):
     """What the study shows in one place.
 
     Args:
@@ -35,13 +36,13 @@ class Figure:
         """What the figure needs and is not there."""
         return [study.label(model) for model in self.models.values() if not study.weights(model).exists()]
 
+    @abstractmethod
     def work(self, gallery: Gallery) -> tuple[int, int]:
         """How many pictures are stylized, and how many evaluations of Gatys' loss there are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, gallery: Gallery, path: Path) -> None:
         """Write the figure to an image file."""
-        raise NotImplementedError
 
 
 class Architecture(Figure):

@@ -9,7 +9,7 @@ from adain_core.cli import make_parser
 from adain_core.models.weights import Weights
 from adain_core.networks.decoder import Decoder
 from tests.helpers import ROOT, TINY_WIDTHS
-from training import fit
+from training import claims, evaluate, experiments, fit
 from training.publish import model_card
 
 ADAIN = re.compile(r"^(?:cd \S+ && )?(?:adain|\S*python -m adain_core) (.+)$", re.MULTILINE)
@@ -38,3 +38,13 @@ def test_the_command_in_a_model_card():
 def test_the_training_in_the_readme():
     for arguments in shown(FIT, (ROOT / "README.md").read_text(encoding="utf-8")):
         assert fit.parse_arguments(arguments).recipe == "concat-content"
+
+
+@pytest.mark.parametrize("command", [claims, evaluate, experiments], ids=lambda module: module.__name__)
+def test_the_commands_of_the_study_in_the_documents(command):
+    pages = "".join(
+        (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/gatys.md", "docs/evaluation.md")
+    )
+    started = re.compile(rf"^python -m {command.__name__} (.*)$", re.MULTILINE)
+    for arguments in shown(started, pages):
+        command.parse_arguments(arguments)
