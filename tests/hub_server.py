@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 COMMIT = "c" * 40
+LARGE_DIGEST = "e" * 64
+"""Said of files that would take long to hash."""
 
 
 @dataclass
@@ -25,6 +27,10 @@ class Hub:
         cut: send only so many bytes of a body and close the connection.
         cuts: how many times.
         shorten: say that the body is shorter than the file is.
+        headers: for every answer, over the right ones.
+        storage: the status of every answer of the storage.
+        trickle: seconds between the bytes of a body.
+        endless: send a body without end, in chunks.
         ranges: whether parts of files are served.
     """
 
@@ -37,6 +43,10 @@ class Hub:
     cuts: int = 0
     shorten: int = 0
     ranges: bool = True
+    headers: dict[str, str] = field(default_factory=dict)
+    storage: int | None = None
+    trickle: float = 0
+    endless: bool = False
     requests: list[str] = field(default_factory=list)
     tokens: dict[str, str | None] = field(default_factory=dict)
     served: int = 0
@@ -78,6 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
         time.sleep(hub.delay)
         if self.path.startswith("/storage/"):
             hub.tokens["storage"] = token
+            if hub.storage:
+                return self._send(hub.storage, {})
             return self._send_file(hub.files[self.path.removeprefix("/storage")])
         hub.tokens["hub"] = token
         if hub.status:
@@ -91,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(404, {"X-Error-Code": "EntryNotFound" if known else "RepoNotFound"})
         path = hub.files[self.path]
         large = path.stat().st_size > 2**27
-        digest = "e" * 64 if large else hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = LARGE_DIGEST if large else hashlib.sha256(path.read_bytes()).hexdigest()
         revision = self.path.split("/resolve/")[1].split("/")[0]
         return self._send(
             302,
@@ -105,14 +117,29 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _send(self, status: int, headers: dict[str, str], body: bytes = b"", length: int | None = None) -> None:
+        hub: Hub = self.server.hub
         self.send_response(status)
-        for key, value in headers.items():
+        for key, value in (headers | hub.headers).items():
             self.send_header(key, value)
+        if self.command == "GET" and hub.endless and status < 300:
+            return self._send_for_ever()
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
-        if self.command == "GET":
-            self.server.hub.served += len(body)
+        if self.command == "GET" and hub.trickle:
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                time.sleep(hub.trickle)
+        elif self.command == "GET":
+            hub.served += len(body)
             self.wfile.write(body)
+
+    def _send_for_ever(self) -> None:
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        chunk = bytes(2**16)
+        while True:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            self.server.hub.served += len(chunk)
 
     def _send_file(self, path: Path) -> None:
         hub: Hub = self.server.hub

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from adain_core.models.checkpoint import load_plain_values
+from adain_core.models.errors import WeightsError
 from adain_core.runtime.files import write_atomically
 
 from .command import TrainingError
 from .recipe import Recipe, as_dict
 
 CHECKPOINT = "checkpoint.pt"
+_KEYS = {"step", "recipe", "stylizer", "optimizer", "average"}
 
 
 def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
@@ -61,16 +63,17 @@ def is_finished(result: Path) -> bool:
     if not (result.exists() and path.exists()):
         return result.exists()
     state = _read(path)
-    return state["step"] >= state["recipe"]["steps"]
+    return state["step"] >= state["recipe"].get("steps", 0)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise TrainingError(
-            f"{path} is damaged: {str(error).splitlines()[0]} Start again in another folder."
-        ) from error
+        state = load_plain_values(path)
+    except WeightsError as error:
+        raise TrainingError(f"{error} Start again in another folder.") from error
+    if not (isinstance(state, dict) and state.keys() >= _KEYS and isinstance(state["recipe"], dict)):
+        raise TrainingError(f"{path} is no checkpoint of a training run; start in another folder.")
+    return state
 
 
 class Log:

@@ -9,7 +9,11 @@ from collections.abc import Callable
 from adain_core.cli.options import as_type
 from adain_core.models.weights import MAX_WIDTH
 from adain_core.pipeline.tiling import CELL
+<<<<<<< HEAD
 from adain_core.runtime.tables import Option
+=======
+from adain_core.runtime.terminal import printable
+>>>>>>> fa21cdc (Hostile checkpoints, servers and environments end in one sentence)
 
 _SMALLEST = 16
 # More than any picture or number of steps, and few enough to compute with.
@@ -55,11 +59,11 @@ def run_command(work: Callable[[argparse.Namespace], int | None], args: argparse
     try:
         return work(args) or 0
     except ValueError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        print(f"{place}{error.strerror or error}.", file=sys.stderr)
+        print(printable(f"{place}{error.strerror or error}."), file=sys.stderr)
     return 2

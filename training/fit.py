@@ -30,7 +30,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from adain_core.runtime.device import resolve_dtype
+from adain_core.runtime.device import resolve_device, resolve_dtype
+from adain_core.runtime.processes import Processes
 
 from .build import build, export
 from .checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
@@ -40,7 +41,6 @@ from .monitor import Monitor
 from .networks import Stylizer
 from .objective import Objective
 from .optimizer import make_optimizer
-from .processes import Processes
 from .recipe import Recipe, as_dict, load_recipe
 
 INTERRUPTED = 130
@@ -181,16 +181,25 @@ class Trainer:
         if recipe.ema:
             self.average = AveragedModel(self.stylizer, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
         if checkpoint:
-            self.stylizer.load_state_dict(checkpoint["stylizer"])
-            self.optimizer.load_state_dict(checkpoint["optimizer"])
-            if self.average:
-                self.average.load_state_dict(checkpoint["average"])
+            self._go_on_from(checkpoint)
         if recipe.compile:
             self.stylizer.compile()
             loss_network.encoder.compile()
         self.objective: nn.Module = Objective(recipe, self.stylizer, loss_network)
         if self.processes.count > 1:
             self.objective = DistributedDataParallel(self.objective)
+
+    def _go_on_from(self, checkpoint: dict[str, Any]) -> None:
+        try:
+            self.stylizer.load_state_dict(checkpoint["stylizer"])
+            self.optimizer.load_state_dict(checkpoint["optimizer"])
+            if self.average:
+                self.average.load_state_dict(checkpoint["average"])
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise TrainingError(
+                f"{self.run / CHECKPOINT} does not fit these networks: {str(error).splitlines()[0]} Start in another"
+                " folder."
+            ) from error
 
     @property
     def learned(self) -> Stylizer:
@@ -315,7 +324,7 @@ def fit(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe, args.set)
     if (args.out / CHECKPOINT).exists() and not args.resume:
         raise TrainingError(f"{args.out} holds a run already; go on with --resume, or name another folder.")
-    processes = Processes.join(args.device)
+    processes = Processes.join(resolve_device(args.device))
     code = go_on(recipe, args, processes)
     processes.leave()
     return code

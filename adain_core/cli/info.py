@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..models.errors import WeightsError
 from ..models.presets import PRESETS, describe_preset
-from ..models.weights import EMBEDDED, embedded_models, load_weights, models_folder
+from ..models.weights import EMBEDDED, embedded_models, load_weights
+from ..runtime.environment import models_folder
 
 LICENSES = Path(__file__).parent.parent / "LICENSES.md"
 

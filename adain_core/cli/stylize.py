@@ -15,7 +15,7 @@ from ..pipeline.layers import Layers, Look, layers_of
 from ..pipeline.runner import run as stylize
 from ..pipeline.transfer import StyleTransfer
 from ..runtime.memory import is_out_of_memory
-from ..runtime.processes import own_share, rank, wait_for_all
+from ..runtime.processes import Processes
 from ..runtime.progress import Progress, ignore_progress
 from .options import (
     MODEL,
@@ -47,6 +47,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     if not args.style and not args.region:
         raise ImageError("There is no style; name a style image or file, or give a --region.")
+    processes = Processes.join()
     jobs = plan(args.content, args.out, args.overwrite)
     mask = args.mask and read_mask(args.mask)
     looks = [Look([read_style(path, args) for path in args.style], args.weights, mask)] if args.style else []
@@ -55,10 +56,10 @@ def run(args: argparse.Namespace) -> int:
     model = chosen_model(args)
     task = Task(model, *layers_of(model, looks, stylization(args), style_mask))
     if args.content.is_dir():
-        code = run_all(task, own_share(jobs))
-        wait_for_all()
+        code = run_all(task, processes.share(jobs))
+        processes.leave()
         return code
-    if rank() == 0:
+    if processes.rank == 0:
         with progress_bar("stylize") as progress:
             task.run(*jobs[0], progress)
         print(f"Wrote {args.out}")

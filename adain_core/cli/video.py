@@ -27,7 +27,7 @@ from ..films.smoothing import Mask, StyleOverTime, StyleTimeline, stylize_film
 from ..images.files import IMAGE_SUFFIXES, list_images
 from ..options import FilmOptions, ModelOptions
 from ..pipeline.layers import Look, style_of
-from ..runtime.processes import rank, wait_for_all, world_size
+from ..runtime.processes import Processes
 from ..styles.stats import StyleStats
 from .options import (
     MODEL,
@@ -85,21 +85,22 @@ def run(args: argparse.Namespace) -> int:
         raise VideoError("--weights mix the styles of a whole film; leave them out where each --keyframe has its own.")
     if args.out.suffix.lower() not in VIDEO_SUFFIXES:
         raise VideoError(f"'{args.out.name}' has no known film suffix; use one of {', '.join(VIDEO_SUFFIXES)}.")
+    processes = Processes.join()
     check_output(args.out, args.overwrite)
     duration = duration_of(args.content)
     check_masks(args)
-    span = own_span(duration)
+    span = own_span(duration, processes)
     change = stylizer(args, span[0] if span else 0.0)
-    part = part_of(args.out, rank()) if span else args.out
+    part = part_of(args.out, processes.rank) if span else args.out
     if span:
         check_sound(args.content, args.out)
         part.unlink(missing_ok=True)
     with progress_bar("video") as progress:
         convert_film(args.content, part, change, span, progress)
-    wait_for_all()
-    if rank() == 0:
+    processes.leave()
+    if processes.rank == 0:
         if span:
-            parts = [part for i in range(world_size()) if (part := part_of(args.out, i)).exists()]
+            parts = [part for i in range(processes.count) if (part := part_of(args.out, i)).exists()]
             join_films(parts, args.content, args.out)
             for path in parts:
                 path.unlink()
@@ -125,11 +126,11 @@ def check_masks(args: argparse.Namespace) -> None:
                 _log.warning(f"{numbers}; the masks are taken in order, and the last ones are left out.")
 
 
-def own_span(duration: float) -> tuple[float, float] | None:
+def own_span(duration: float, processes: Processes) -> tuple[float, float] | None:
     """From when to when this process converts the film; None if it is alone."""
-    share = duration / world_size()
-    last = rank() == world_size() - 1
-    return None if world_size() == 1 else (rank() * share, float("inf") if last else (rank() + 1) * share)
+    rank, count = processes.rank, processes.count
+    share = duration / count
+    return None if count == 1 else (rank * share, float("inf") if rank == count - 1 else (rank + 1) * share)
 
 
 def part_of(out: Path, number: int) -> Path:

@@ -2,144 +2,115 @@
 
 from __future__ import annotations
 
-import pickle
-import pickletools
-import struct
-import tarfile
 import zipfile
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ..runtime.files import MAX_BYTES
+from ..runtime.memory import is_out_of_memory
 from .errors import WeightsError
 
-_STORAGES = {
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-}
-# Streams from before PyTorch 1.6 begin with these pickles: a magic number, the protocol's version, the system; then
-# comes the content.
-_PICKLES_BEFORE_CONTENT = 3
+# The first PyTorch without CVE-2025-32434 and CVE-2026-24747, by which a file ran code in spite of weights_only=True.
+_SOUND = "2.10"
+# Some bytes of a dictionary that holds another twice, which holds another twice, and so on, have no end laid out.
+_MOST_ENTRIES = 100_000
+_DEEPEST = 16
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint: .safetensors, torch.save's zip files, its older streams, and the tar files of 2016.
+def read_checkpoint(path: Path, trusted: bool = False) -> dict[str, Tensor]:
+    """All tensors of a checkpoint: .safetensors, torch.save's zip files and its older streams.
+
+    Args:
+        path: of the file.
+        trusted: its hash is known; then PyTorch before 2.10 reads torch.save's files too.
 
     Returns:
         The tensors by their keys; those in nested dictionaries have dots between the keys.
 
     Raises:
-        WeightsError: the file is missing, too large, damaged, or holds objects beside tensors and plain values.
+        WeightsError: the file is missing, too large, damaged, or holds objects beside tensors and plain values; or this
+            PyTorch cannot read it safely.
     """
+    if path.suffix != ".safetensors":
+        return _tensors_of(path, load_plain_values(path, trusted))
+    _check_size(path)
+    try:
+        return load_file(path)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def load_plain_values(path: Path, trusted: bool = False) -> object:
+    """What torch.save wrote, as long as it is tensors and plain values; ``trusted`` and errors as above."""
+    _check_size(path)
+    if not (trusted or torch.__version__ >= _SOUND):
+        raise WeightsError(
+            f"{path} is a PyTorch checkpoint, and such a file could run code in PyTorch {torch.__version__}; update it"
+            f" to {_SOUND} or later, or use a .safetensors file."
+        )
+    # What PyTorch raises on a damaged file is nearly anything.
+    try:
+        _check_archive(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _check_size(path: Path) -> None:
     if not path.is_file():
         raise WeightsError(f"There is no checkpoint {path}.")
     if path.stat().st_size > MAX_BYTES:
         raise WeightsError(f"{path} has {path.stat().st_size} bytes; expected a checkpoint of at most {MAX_BYTES}.")
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a zip file that takes more memory than it is large; torch.save compresses nothing."""
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":
+            return
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("it is compressed, which torch.save does not do")
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise ValueError("it unpacks to more bytes than it has")
+
+
+def _tensors_of(path: Path, content: object) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    left = _MOST_ENTRIES
+
+    def gather(value: object, prefix: str, depth: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0 or depth > _DEEPEST:
+            raise ValueError(f"it has more than {_MOST_ENTRIES} entries, or more than {_DEEPEST} dictionaries in a row")
+        if isinstance(value, Tensor):
+            if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                raise ValueError(f"'{prefix}' claims more numbers than the file holds")
+            tensors[prefix] = value.detach()
+        elif isinstance(value, Mapping):
+            for key, item in value.items():
+                gather(item, f"{prefix}.{key}" if prefix else str(key), depth + 1)
+
     try:
-        tensors = dict(_flatten(_read(path)))
-        for key, x in tensors.items():
-            if x.numel() * x.element_size() > x.untyped_storage().nbytes():
-                raise ValueError(f"'{key}' claims more numbers than the file holds")
-    # The parsers of these formats raise nearly anything on a damaged file.
-    except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        if reason[0].startswith("Weights only load failed"):  # goes on with how to load it all the same
-            reason = ["it is damaged or holds objects beside tensors, which could run anything"]
-        raise WeightsError(
-            f"{path} cannot be read as a checkpoint of tensors: {reason[0].rstrip('.')}. Expected a state dict saved by"
-            " torch.save, or a .safetensors file."
-        ) from error
+        gather(content, "", 0)
+    except Exception as error:  # even a key's own text may fail
+        raise _unreadable(path, error) from error
     return tensors
 
 
-def _read(path: Path) -> object:
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
-    elif tarfile.is_tarfile(path):
-        return _read_tar(path)
-    else:
-        _check_numbers(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _flatten(value: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    if isinstance(value, Tensor):
-        yield prefix[:-1], value.detach()
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _flatten(item, f"{prefix}{key}.")
-
-
-def _check_numbers(path: Path) -> None:
-    """Refuse an old stream that asks for more memory than it has bytes: torch.load would reserve it first."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        for _ in range(_PICKLES_BEFORE_CONTENT):
-            list(pickletools.genops(file))
-        for _, argument, _ in pickletools.genops(file):
-            if isinstance(argument, int) and argument > size:
-                raise ValueError(f"it speaks of {argument} numbers, but has {size} bytes")
-
-
-class _TarUnpickler(pickle.Unpickler):
-    """Knows dictionaries and the names of storages and tensors, and nothing that could be called.
-
-    Args:
-        file: to read from.
-        tensors: what the persistent ids in it stand for.
-    """
-
-    def __init__(self, file: IO[bytes], tensors: Mapping[Any, Tensor] | None = None) -> None:
-        super().__init__(file, encoding="latin1")
-        self._tensors = tensors or {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if module in ("torch", "torch.cuda") and name in _STORAGES:
-            return _STORAGES[name]
-        if module in ("torch", "torch.cuda") and name.endswith("Tensor"):
-            return name
-        raise pickle.UnpicklingError(f"it holds a {module}.{name}, which is no tensor")
-
-    def persistent_load(self, pid: Any) -> Tensor:
-        return self._tensors[pid]
-
-
-def _read_tar(path: Path) -> object:
-    """PyTorch 0.1's format: the members storages, tensors (views of them) and pickle (which refers to both)."""
-    with tarfile.open(path, "r:") as archive:
-        storages, views, content = (archive.extractfile(name) for name in ("storages", "tensors", "pickle"))
-        if not (storages and views and content):
-            raise ValueError("it is no checkpoint but another tar file")
-        found: dict[Any, Tensor] = {}
-        for _ in range(_TarUnpickler(storages).load()):
-            key, _, dtype = _TarUnpickler(storages).load()
-            (count,) = struct.unpack("<q", storages.read(8))
-            data = storages.read(count * dtype.itemsize) if 0 < count * dtype.itemsize <= MAX_BYTES else b""
-            found[key] = torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
-        for target, root, offset, count in _TarUnpickler(storages).load():
-            found[target] = found[root][offset : offset + count]
-        tensors: dict[Any, Tensor] = {}
-        for _ in range(_TarUnpickler(views).load()):
-            key, storage, _ = _TarUnpickler(views).load()
-            rank, _ = struct.unpack("<ii", views.read(8))
-            *numbers, offset = struct.unpack(f"<{2 * rank + 1}q", views.read(8 * (2 * rank + 1)))
-            tensors[key] = found[storage].as_strided(numbers[:rank], numbers[rank:], offset)
-        return _TarUnpickler(content, tensors | found).load()
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if reason.startswith("Weights only load failed"):  # goes on with how to load it all the same
+        reason = "it is damaged or holds objects beside tensors, which could run anything"
+    elif is_out_of_memory(error):
+        reason = "it asks for more memory than there is"
+    return WeightsError(
+        f"{path} cannot be read as a checkpoint of tensors: {reason.rstrip('.')}. Expected a state dict saved by"
+        " torch.save, or a .safetensors file."
+    )

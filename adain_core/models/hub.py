@@ -3,53 +3,51 @@
 huggingface_hub does the work, so its users' settings hold: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_OFFLINE,
 HF_HUB_DOWNLOAD_TIMEOUT, HF_HUB_DISABLE_PROGRESS_BARS. ``ADAIN_OFFLINE=1`` switches downloads off for this package
 alone; what was downloaded before is still used. Every download is announced in the log before it starts.
+
+Of its functions those are used that leave to the caller what a file is called, how large it may be and how long it may
+take: a server says all three, and ``hf_hub_download`` believes it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import inspect
+import io
 import json
 import logging
-import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import TypeVar
 
-from huggingface_hub import (
-    cached_assets_path,
-    constants,
-    get_hf_file_metadata,
-    hf_hub_download,
-    hf_hub_url,
-    try_to_load_from_cache,
-)
+from huggingface_hub import cached_assets_path, constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
-    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
     build_hf_headers,
-    hf_raise_for_status,
-    http_backoff,
     tqdm,
 )
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load
 from torch import Tensor
 
-from ..runtime.files import FORMAT, MAX_BYTES
-from ..runtime.progress import Progress, ignore_progress
+from ..runtime import environment
+from ..runtime.files import FORMAT, MAX_BYTES, atomic_file
+from ..runtime.progress import Progress, ignore_progress, section
 from .errors import WeightsError
 
-REPOSITORY = os.environ.get("ADAIN_REPOSITORY", "comfyui-adain/adain")
+REPOSITORY = environment.repository()
 """This project's own repository, where ``hf://NAME.safetensors`` points to."""
 
 SCHEME = "hf://"
@@ -61,6 +59,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FIRST_READ = 2**16
 _LARGEST_READ = 2**21
 _MAX_HEADER = 2**24
+# Within so many times HF_HUB_DOWNLOAD_TIMEOUT, two minutes if that is not set, an answer or a piece of a file is here.
+_PATIENCE = 12
+_SECRET = re.compile(r"(?<=://)[^/\s@]+@")
 _BY_HAND = {".pth": " and make a .safetensors file of it with 'python -m adain_core convert'"}
 _LOGIN = "log in with 'hf auth login' or HF_TOKEN"
 # huggingface_hub has used several HTTP libraries; the error that its own one extends covers what the network does.
@@ -68,9 +69,15 @@ _NETWORK_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 
 _log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 
 class HubError(WeightsError):
-    """A file cannot be had from the Hub; the message says which, why and what to do."""
+    """A file cannot be had from the Hub; the message says which, why and what to do, without the password that
+    HF_ENDPOINT may have."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_without_password(message))
 
 
 @dataclass(frozen=True)
@@ -116,18 +123,28 @@ class HubFile:
         """Where the Hub serves it."""
         return hf_hub_url(self.repo_id, self.filename, repo_type=self.repo_type, revision=self.revision)
 
+    def kept_in(self, folder: Path) -> Path:
+        """Where :func:`download` puts it."""
+        names = [self.repo_type, *self.repo_id.split("/"), *self.revision.split("/")]
+        return folder / "--".join(names) / self.filename
+
     def cached(self) -> Path | None:
-        """The copy in huggingface_hub's cache, if there is one."""
+        """The copy of an earlier :func:`download`, or that in huggingface_hub's own cache, if there is one."""
+        path = self.kept_in(cache_folder())
+        if path.is_file():
+            return path
         try:
-            path = try_to_load_from_cache(self.repo_id, self.filename, revision=self.revision, repo_type=self.repo_type)
+            known = try_to_load_from_cache(
+                self.repo_id, self.filename, revision=self.revision, repo_type=self.repo_type
+            )
         except HFValidationError:
             return None
-        return Path(path) if isinstance(path, str) else None
+        return Path(known) if isinstance(known, str) else None
 
 
 def downloads_allowed() -> bool:
     """Whether neither ADAIN_OFFLINE nor HF_HUB_OFFLINE is set."""
-    return os.environ.get("ADAIN_OFFLINE", "0") in ("", "0") and not constants.HF_HUB_OFFLINE
+    return not (environment.is_offline() or constants.HF_HUB_OFFLINE)
 
 
 def cache_folder() -> Path:
@@ -142,13 +159,13 @@ def cache_folder() -> Path:
         raise HubError(f"There is no folder to keep downloads in: {error}. HF_HOME names another place.") from error
 
 
-def download(file: HubFile, cache: Path | None = None, progress: Progress = ignore_progress) -> Path:
-    """A file of the Hub in huggingface_hub's cache; nothing is transferred if it is there and still the same.
+def download(file: HubFile, folder: Path | None = None, progress: Progress = ignore_progress) -> Path:
+    """A file of the Hub as a file here; nothing is transferred if it is there and still the same.
 
     Args:
-        file: its SHA-256 is checked after a transfer, where it or the Hub names one.
-        cache: another folder for the cache.
-        progress: called with the share that is transferred, where something has to be.
+        file: its SHA-256 is checked, where it or the Hub names one.
+        folder: where to put it (default: :func:`cache_folder`).
+        progress: called several times a second with the share that is transferred, where something has to be.
 
     Raises:
         HubError: there is no copy here and none can be had. An earlier good copy is used in such a case.
@@ -159,7 +176,7 @@ def download(file: HubFile, cache: Path | None = None, progress: Progress = igno
     if earlier and (_COMMIT.fullmatch(file.revision) or not downloads_allowed()):
         return earlier
     try:
-        return _download(file, cache, earlier, progress)
+        return _download(file, folder or cache_folder(), earlier, progress)
     except HubError as error:
         if earlier is None:
             raise
@@ -167,27 +184,20 @@ def download(file: HubFile, cache: Path | None = None, progress: Progress = igno
         return earlier
 
 
-def _download(file: HubFile, cache: Path | None, earlier: Path | None, progress: Progress) -> Path:
+def _download(file: HubFile, folder: Path, earlier: Path | None, progress: Progress) -> Path:
     with _one_sentence(file):
-        metadata = get_hf_file_metadata(file.url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-        size = metadata.size or 0
-        if size > MAX_BYTES:
-            raise HubError(f"{file} has {size} bytes; expected weights of at most {MAX_BYTES}.")
-        if earlier is None:
-            _announce(file, size)
-        options: dict[str, Any] = {"repo_type": file.repo_type, "revision": file.revision, "cache_dir": cache}
-        # Older versions of huggingface_hub show their own bar alone.
-        stops: list[BaseException] = []
-        if "tqdm_class" in inspect.signature(hf_hub_download).parameters:
-            options["tqdm_class"] = _bar(progress, stops)
-        path = Path(hf_hub_download(file.repo_id, file.filename, **options))
-        if stops:
-            raise stops[0]
-        expected = file.sha256 or (metadata.etag if _SHA256.fullmatch(metadata.etag or "") else None)
-        if path != earlier and expected and hash_of(path) != expected:
-            for part in (path.resolve(), path):
-                part.unlink(missing_ok=True)
-            raise HubError(f"{file} has another content than it should (its SHA-256 is not {expected}); try again.")
+        size, expected = _ask(file, progress)
+        if earlier and expected and hash_of(earlier) == expected:
+            return earlier
+        _announce(file, size)
+        path, digest = file.kept_in(folder), hashlib.sha256()
+        with atomic_file(path) as temporary:
+            with temporary.open("wb") as target:
+                for piece in _pieces(file, [(0, size)], progress):
+                    target.write(piece)
+                    digest.update(piece)
+            if expected and digest.hexdigest() != expected:
+                raise HubError(f"{file} has another content than it should (its SHA-256 is not {expected}); try again.")
     return path
 
 
@@ -195,16 +205,17 @@ def read_tensors(file: HubFile, names: Collection[str], progress: Progress = ign
     """Some tensors of a .safetensors file on the Hub; of the file only the header and their bytes are transferred.
 
     Args:
-        file: in huggingface_hub's cache or not.
+        file: in a cache or not. Of what is read in parts no hash can be taken; the one that the Hub names for the whole
+            must be the file's.
         names: of the tensors.
-        progress: called with the share that is transferred, where something has to be.
+        progress: called several times a second with the share that is transferred, where something has to be.
 
     Raises:
         HubError: the file cannot be had, is damaged, or has no such tensors.
     """
     cached = file.cached()
     try:
-        if cached:
+        if cached and file.sha256 in (None, hash_of(cached)):
             with safe_open(cached, framework="pt") as content:
                 return {name: content.get_tensor(name) for name in names}
         with _one_sentence(file):
@@ -217,32 +228,28 @@ def read_tensors(file: HubFile, names: Collection[str], progress: Progress = ign
 
 def _excerpt(file: HubFile, names: Collection[str], progress: Progress) -> bytes:
     """A smaller .safetensors file with some tensors of a large one."""
-    first = _read_range(file, 0, _FIRST_READ)
+    whole, _ = _ask(file, progress)
+    first = b"".join(_pieces(file, [(0, min(whole, _FIRST_READ))], ignore_progress))
     length = int.from_bytes(first[:8], "little")
-    if length > _MAX_HEADER:
+    if length > min(whole, _MAX_HEADER):
         raise HubError(f"{file} is no .safetensors file: it begins with a header of {length} bytes.")
     start = 8 + length
     if start > len(first):
-        first += _read_range(file, len(first), start)
+        first += b"".join(_pieces(file, [(len(first), start)], ignore_progress))
     header = json.loads(first[8:start])
     wanted = {name: dict(header[name]) for name in sorted(names, key=lambda name: header[name]["data_offsets"])}
-    size = sum(end - begin for begin, end in (entry["data_offsets"] for entry in wanted.values()))
-    if not 0 <= size <= MAX_BYTES:
-        raise ValueError(f"its tensors take {size} bytes")
-    _announce(file, size)
-    data = bytearray()
-    with _bar(progress, [])(total=size, unit="B", unit_scale=True, desc=file.filename) as bar:
-        for begin, end in _runs([entry["data_offsets"] for entry in wanted.values()]):
-            for first_byte in range(begin, end, _LARGEST_READ):
-                piece = _read_range(file, start + first_byte, start + min(end, first_byte + _LARGEST_READ))
-                data += piece
-                bar.update(len(piece))
+    offsets = [entry["data_offsets"] for entry in wanted.values()]
+    if not all(0 <= begin <= end <= whole - start for begin, end in offsets):
+        raise ValueError("its header speaks of bytes that it does not have")
+    _announce(file, sum(end - begin for begin, end in offsets))
+    spans = [(start + begin, start + end) for begin, end in _runs(offsets)]
+    data = b"".join(_pieces(file, spans, progress))
     position = 0
     for entry in wanted.values():
         begin, end = entry["data_offsets"]
         entry["data_offsets"] = [position, position := position + end - begin]
     text = json.dumps(wanted).encode()
-    return len(text).to_bytes(8, "little") + text + bytes(data)
+    return len(text).to_bytes(8, "little") + text + data
 
 
 def _runs(offsets: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
@@ -255,14 +262,74 @@ def _runs(offsets: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
     return runs
 
 
-def _read_range(file: HubFile, begin: int, end: int) -> bytes:
-    """Bytes ``begin`` to ``end`` of a file, fewer only where the file ends."""
-    headers = build_hf_headers() | {"Range": f"bytes={begin}-{end - 1}", "Accept-Encoding": "identity"}
-    response = http_backoff("GET", file.url, max_retries=2, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
-    hf_raise_for_status(response)
-    if response.status_code != 206:
-        raise HubError(f"{file} cannot be read in parts: {constants.ENDPOINT} does not serve byte ranges.")
-    return response.content
+def _ask(file: HubFile, progress: Progress) -> tuple[int, str | None]:
+    """The size of a file, and the SHA-256 that it must have, where that is known."""
+    metadata = _in_time(
+        file, partial(get_hf_file_metadata, file.url, timeout=constants.HF_HUB_ETAG_TIMEOUT), section(progress, 0, 0)
+    )
+    if not metadata.size or not 0 < metadata.size <= MAX_BYTES:
+        raise HubError(f"{file} has {metadata.size} bytes; expected weights of at most {MAX_BYTES}.")
+    announced = metadata.etag if _SHA256.fullmatch(metadata.etag or "") else None
+    if file.sha256 and announced and announced != file.sha256:
+        raise HubError(f"{file} is another file than it was: the Hub says that its SHA-256 is {announced}.")
+    return metadata.size, file.sha256 or announced
+
+
+def _pieces(file: HubFile, spans: Sequence[tuple[int, int]], progress: Progress) -> Iterator[bytes]:
+    """The bytes of a file from the first of each span to before its second, bit by bit."""
+    total, done = sum(end - begin for begin, end in spans), 0
+    steps = [(i, min(end, i + _LARGEST_READ)) for begin, end in spans for i in range(begin, end, _LARGEST_READ)]
+    with tqdm(total=total, unit="B", unit_scale=True, desc=file.filename) as bar:
+        for begin, end in steps:
+            piece = _Piece(file, end - begin)
+            headers = build_hf_headers() | {"Range": f"bytes={begin}-{end - 1}", "Accept-Encoding": "identity"}
+            read = partial(http_get, file.url, piece, headers=headers, expected_size=piece.size, _tqdm_bar=bar)
+            _in_time(file, read, section(progress, done / total, (done := done + piece.size) / total))
+            yield piece.getvalue()
+    progress(1.0)
+
+
+class _Piece(io.BytesIO):
+    """Bytes of a file as they come in; more than were asked for are an error at once."""
+
+    def __init__(self, file: HubFile, size: int) -> None:
+        super().__init__()
+        self.file, self.size = file, size
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        if self.tell() + len(data) > self.size:
+            raise HubError(
+                f"{self.file} cannot be read in parts: {constants.ENDPOINT} sends more than the {self.size} bytes that"
+                " were asked for."
+            )
+        return super().write(data)
+
+
+def _in_time(file: HubFile, work: Callable[[], Result], progress: Progress) -> Result:
+    """Do what a server could drag out for ever, by its silence, by a byte now and then or by asking to come back in a
+    year; the callback is called several times a second, and may end it."""
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    seconds = _PATIENCE * constants.HF_HUB_DOWNLOAD_TIMEOUT
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        progress(0.0)
+        try:
+            return future.result(timeout=0.1)
+        except TimeoutError:
+            if future.done():
+                raise
+    raise HubError(
+        f"{file} cannot be downloaded from {constants.ENDPOINT}: nothing came for {seconds:g} s. Try later, or set"
+        " HF_HUB_DOWNLOAD_TIMEOUT higher."
+    )
 
 
 def hash_of(path: Path) -> str:
@@ -271,61 +338,58 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _bar(progress: Progress, stops: list[BaseException]) -> type[tqdm]:
-    """huggingface_hub's bar in the terminal, which reports to a callback besides, even where it is not shown. What the
-    callback raises is put into ``stops`` too, since hf_xet, which calls from a thread of its own, drops it."""
-    reached = 0.0
-
-    class Bar(tqdm):
-        def update(self, n: float | None = 1) -> bool | None:
-            nonlocal reached
-            if self.disable:
-                self.n += n
-            shown = super().update(n)
-            if self.total and not stops:
-                reached = max(reached, min(1.0, self.n / self.total))  # hf_xet has two bars for one file
-                try:
-                    progress(reached)
-                except BaseException as error:
-                    stops.append(error)
-                    raise
-            return shown
-
-    return Bar
-
-
 def _announce(file: HubFile, size: int) -> None:
-    _log.info("Downloading %s from %s (%.1f MB); ADAIN_OFFLINE=1 prevents it.", file, constants.ENDPOINT, size / 1e6)
+    endpoint = _without_password(constants.ENDPOINT)
+    _log.info("Downloading %s from %s (%.1f MB); ADAIN_OFFLINE=1 prevents it.", file, endpoint, size / 1e6)
+
+
+def _without_password(text: str) -> str:
+    return _SECRET.sub("", text)
+
+
+def _hide_password(record: logging.LogRecord) -> bool:
+    record.msg, record.args = _without_password(record.getMessage()), ()
+    return True
+
+
+# huggingface_hub warns of each request that fails, with its whole address.
+for _handler in logging.getLogger("huggingface_hub").handlers:
+    _handler.addFilter(_hide_password)
 
 
 @contextmanager
 def _one_sentence(file: HubFile) -> Iterator[None]:
-    """Whatever goes wrong becomes a HubError that says what to do."""
+    """Whatever goes wrong becomes a HubError that says what to do. The error behind it, whose text may hold a password,
+    is not shown."""
     try:
         if not downloads_allowed():
             raise OfflineModeIsEnabled
         yield
-    except OfflineModeIsEnabled as error:
-        raise HubError(
-            f"{file} was not downloaded before, and ADAIN_OFFLINE or HF_HUB_OFFLINE forbids it now. To get it by hand,"
-            f" download {file.url}{_BY_HAND.get(Path(file.filename).suffix, '')}."
-        ) from error
-    except GatedRepoError as error:
-        raise HubError(f"{file} is gated: ask for access on the repository's page, then {_LOGIN}.") from error
-    except RepositoryNotFoundError as error:
-        raise HubError(f"{file}: there is no such repository, or it is private; check it, or {_LOGIN}.") from error
-    except RevisionNotFoundError as error:
-        raise HubError(f"{file}: the repository has no revision '{file.revision}'.") from error
-    except LocalEntryNotFoundError as error:
-        raise HubError(f"{file} cannot be downloaded: {constants.ENDPOINT} does not answer.") from error
-    except EntryNotFoundError as error:
-        raise HubError(f"{file}: the repository has no such file at this revision.") from error
     # Before version 1 huggingface_hub followed redirects by recursion.
-    except (HFValidationError, OSError, RecursionError, _NETWORK_ERROR) as error:
-        if getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
-            raise HubError(f"{file}: {constants.ENDPOINT} refuses access; {_LOGIN}.") from error
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise HubError(
-            f"{file} cannot be downloaded from {constants.ENDPOINT}: {lines[0].rstrip('.')}. Check the network and the"
-            " room in HF_HOME."
-        ) from error
+    except (OfflineModeIsEnabled, HFValidationError, OSError, RecursionError, _NETWORK_ERROR) as error:
+        raise HubError(f"{file}{_reason(file, error)}") from None
+
+
+def _reason(file: HubFile, error: Exception) -> str:
+    match error:
+        case OfflineModeIsEnabled():
+            by_hand = f"download {file.url}{_BY_HAND.get(Path(file.filename).suffix, '')}"
+            return (
+                " was not downloaded before, and ADAIN_OFFLINE or HF_HUB_OFFLINE forbids it now. To get it by hand,"
+                f" {by_hand}."
+            )
+        case GatedRepoError():
+            return f" is gated: ask for access on the repository's page, then {_LOGIN}."
+        case RepositoryNotFoundError():
+            return f": there is no such repository, or it is private; check it, or {_LOGIN}."
+        case RevisionNotFoundError():
+            return f": the repository has no revision '{file.revision}'."
+        case EntryNotFoundError():
+            return ": the repository has no such file at this revision."
+    if getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
+        return f": {constants.ENDPOINT} refuses access; {_LOGIN}."
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return (
+        f" cannot be downloaded from {constants.ENDPOINT}: {lines[0].rstrip('.')}. Check the network and the room in"
+        " HF_HOME."
+    )

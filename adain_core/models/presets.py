@@ -65,7 +65,7 @@ class Preset:
             names = [f"{module}.{part}" for module in modules for part in ("weight", "bias")]
             return _only(source, read_tensors(source, names, progress))
         with tempfile.TemporaryDirectory(dir=cache_folder(), prefix=".download-") as folder:
-            return _only(source, read_checkpoint(download(source, Path(folder), progress)))
+            return _only(source, read_checkpoint(download(source, Path(folder), progress), trusted=bool(source.sha256)))
 
 
 def _only(source: HubFile, tensors: dict[str, Tensor]) -> Found:
@@ -96,7 +96,14 @@ _NORMALIZED = Preset(
 )
 _TORCHVISION = Preset(
     VGG19_TORCHVISION,
-    (HubFile("timm/vgg19.tv_in1k", "model.safetensors", "128d4708565b3a414bcbb9bbad440b2fe37b9f18"),),
+    (
+        HubFile(
+            "timm/vgg19.tv_in1k",
+            "model.safetensors",
+            "128d4708565b3a414bcbb9bbad440b2fe37b9f18",
+            sha256="11aea017b543ff59233749d8f1cf544cda749378f5790d2fedab841fb86b7669",
+        ),
+    ),
     "BSD-3-Clause",
     "torchvision's VGG-19, trained on ImageNet",
     14_024_704,

@@ -6,21 +6,64 @@ import hashlib
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from ..networks.encoder import Encoder
-from .presets import VGG19_NORMALIZED
+from .presets import VGG19_NORMALIZED, VGG19_TORCHVISION
 
-# The digest of the color map and conv1_1 of encoders that everyone knows.
-_WELL_KNOWN = {"a9c20179": VGG19_NORMALIZED}
 HASHED_SPACE = re.compile(r".+-([0-9a-f]{8})")
+
+# The digest of the color map and conv1_1.
+_NORMALIZED = "a9c20179"
+# The first filter of conv1_1, [RGB, 3, 3], to as many digits as PyTorch prints.
+_TORCHVISION = torch.tensor(
+    [
+        *(
+            -5.3474e-02,
+            -4.9257e-02,
+            -6.7942e-02,
+            1.5314e-02,
+            4.5068e-02,
+            2.1444e-03,
+            3.6226e-02,
+            1.9999e-02,
+            1.9864e-02,
+        ),
+        *(1.7015e-02, 5.5403e-02, -6.2293e-03, 1.4165e-01, 2.2705e-01, 1.3758e-01, 1.2000e-01, 2.0030e-01, 9.2114e-02),
+        *(
+            -4.4885e-02,
+            1.2680e-02,
+            -1.4497e-02,
+            5.9742e-02,
+            1.3955e-01,
+            5.4102e-02,
+            -9.6141e-04,
+            5.8304e-02,
+            -2.9663e-02,
+        ),
+    ]
+).view(3, 3, 3)
 
 
 def space_of(name: str, encoder: Encoder) -> str:
-    """The space of an encoder: a well-known name, or ``<name>-<digest>``."""
+    """The space of an encoder: the normalized VGG-19's well-known name, or ``<name>-<digest>``."""
+    if is_encoder_of(VGG19_NORMALIZED, encoder):
+        return VGG19_NORMALIZED
+    return f"{name}-{digest(encoder.state_dict())}"
+
+
+def is_encoder_of(space: str, encoder: Encoder) -> bool:
+    """Whether an encoder may be that of a space; of a name that is neither well known nor has a digest nothing is known
+    that could contradict it."""
     state = encoder.state_dict()
-    known = digest({key: state[key] for key in state if key.startswith(("color.", "conv1_1."))})
-    return _WELL_KNOWN.get(known) or f"{name}-{digest(state)}"
+    if space == VGG19_NORMALIZED:
+        return digest({key: state[key] for key in state if key.startswith(("color.", "conv1_1."))}) == _NORMALIZED
+    if space == VGG19_TORCHVISION:
+        # In half precision, as in the smallest files.
+        return torch.allclose(state["conv1_1.weight"][0].cpu().float(), _TORCHVISION, rtol=1e-3, atol=1e-6)
+    hashed = HASHED_SPACE.fullmatch(space)
+    return not hashed or hashed[1] == digest(state)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -19,24 +19,24 @@ from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from ..networks.decoder import Decoder
 from ..networks.encoder import Encoder
 from ..networks.skips import Skips
-from ..runtime.files import FORMAT, MAX_BYTES, log_passed_over, write_atomically
+from ..runtime.environment import models_folder
+from ..runtime.files import FORMAT, MAX_BYTES, log_passed_over, write_tensors
 from ..runtime.progress import Progress, ignore_progress
 from .convert import find_networks, in_current_layout
 from .errors import WeightsError
 from .hub import SCHEME, HubError, HubFile, cache_folder, download, hash_of
 from .presets import PRESETS, VGG19_NORMALIZED, VGG19_TORCHVISION
-from .spaces import HASHED_SPACE, digest, space_of
+from .spaces import is_encoder_of, space_of
 
 EMBEDDED = Path(__file__).parent / "embedded"
 
-# torchvision puts the first digits of a file's SHA-256 into its name: vgg19-dcbb9e9d.pth.
-_TORCHVISION_FILE = "dcbb9e9d"
+# The first digits of the SHA-256 of vgg19-dcbb9e9d.pth and of the same weights as timm has them.
+_TORCHVISION_FILES = ("dcbb9e9d", "11aea017")
 MAX_WIDTH = 4096
 
 _log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def from_checkpoint(
     encoder = decoder = None
     if "encoder" in networks:
         encoder = build(*networks["encoder"].encoder(), path)
-        original = networks["encoder"].layout.color is None and hash_of(path).startswith(_TORCHVISION_FILE)
+        original = networks["encoder"].layout.color is None and hash_of(path).startswith(_TORCHVISION_FILES)
         space = VGG19_TORCHVISION if original else space_of(path.stem, encoder)
     if "decoder" in networks:
         try:
@@ -166,11 +166,19 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str
         build(encoder, states["encoder"], path)
     if decoder:
         build(decoder, states["decoder"], path)
-    weights = Weights(space, encoder, decoder, dict(metadata), path)
-    hashed = HASHED_SPACE.fullmatch(space)
-    if weights.encoder and hashed and digest(weights.encoder.state_dict()) != hashed[1]:
+    if encoder:
+        check_space(space, encoder, path)
+    return Weights(space, encoder, decoder, dict(metadata), path)
+
+
+def check_space(space: str, encoder: Encoder, path: Path) -> None:
+    """Refuse an encoder that is not that of its space.
+
+    Raises:
+        WeightsError: it is damaged, was changed, or is another.
+    """
+    if not is_encoder_of(space, encoder):
         raise WeightsError(f"{path} is damaged or was changed: its encoder is not that of its space {space}.")
-    return weights
 
 
 def build(module: Network, state: Mapping[str, Tensor], path: Path) -> Network:
@@ -207,14 +215,14 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], dtype: torch.dt
         for key, value in module.state_dict().items()
     }
     widths = next(iter(present.values())).widths
-    metadata = {**weights.info, "format": FORMAT, "kind": weights.kind, "space": weights.space}
+    metadata = {**weights.info, "kind": weights.kind, "space": weights.space}
     metadata["widths"] = ",".join(map(str, widths))
     if weights.decoder:
         metadata["decoder"] = str(weights.decoder.skips)
         metadata["skip_strength"] = str(weights.decoder.skips.strength)
         if weights.decoder.style_inside:
             metadata["style"] = "inside"
-    write_atomically(Path(path), save(tensors, metadata))
+    write_tensors(Path(path), tensors, metadata)
 
 
 def embedded_models() -> list[str]:
@@ -292,12 +300,6 @@ def _check_same_space(encoder: Weights, decoder: Weights) -> None:
         )
 
 
-def models_folder() -> Path | None:
-    """The folder that ADAIN_MODELS names, for one's own weights files, such as ComfyUI's models/adain."""
-    folder = os.environ.get("ADAIN_MODELS")
-    return Path(folder) if folder else None
-
-
 def resolve(name: str | os.PathLike[str], progress: Progress = ignore_progress) -> Path:
     """The file or folder of a model.
 
@@ -350,7 +352,8 @@ def fetch_preset(name: str, progress: Progress = ignore_progress) -> Path:
     if not path.exists():
         encoder, state = preset.fetch(progress).encoder(preset.blocks)
         info = {"license": preset.license, "origin": f"{preset.origin}; {preset.sources[0]}"}
-        weights = Weights(preset.space, build(encoder, state, path), info=info)
+        check_space(preset.space, build(encoder, state, path), path)
+        weights = Weights(preset.space, encoder, info=info)
         try:
             save_weights(weights, path, torch.float32)
         except OSError as error:

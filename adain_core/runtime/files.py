@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+
+from safetensors.torch import save
+from torch import Tensor
 
 FORMAT = "adain-1"
 """The version of this package's .safetensors files, in the metadata of each."""
@@ -26,21 +32,53 @@ def log_passed_over(reason: str) -> None:
 def unique_beside(path: Path) -> Path:
     """A name for a file that becomes ``path``: in its folder, with its suffix, of no other process, and short enough
     wherever the name itself is."""
-    return path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.part{path.suffix}")
+    return path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.part{path.suffix[:20]}")
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that its name holds either the old content or all of the new.
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A file to write, of a name of its own beside ``path`` and with its suffix: when the block ends ``path`` has that
+    content. When the block raises it stays as it was, and nothing is left beside it.
+
+    A symbolic link stays one: what it points to is written.
 
     Raises:
         OSError: there is no room or no right to write.
     """
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = unique_beside(path)
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
+        temporary.touch(exist_ok=False)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # or a crash soon after might leave the name with nothing in it
+        temporary.replace(path)
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that its name holds either the old content or all of the new, as :func:`atomic_file` does.
+
+    Raises:
+        OSError: there is no room or no right to write.
+    """
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a .safetensors file of this package atomically; equal content gives equal bytes.
+
+    Raises:
+        OSError: there is no room or no right to write.
+    """
+    data = save(dict(tensors), {**metadata, "format": FORMAT})
+    # The library writes metadata in any order.
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    write_atomically(path, len(text).to_bytes(8, "little") + text + data[end:])

@@ -19,12 +19,11 @@ from pathlib import Path
 import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from ..images.files import ImageError, opened
 from ..images.pictures import Picture, from_pil, to_pil
-from ..runtime.files import FORMAT, log_passed_over, write_atomically
+from ..runtime.files import FORMAT, log_passed_over, write_tensors
 
 STYLE_SUFFIX = ".safetensors"
 MOST_QUANTILES = 4096
@@ -106,11 +105,11 @@ def write_style(
     path = Path(path)
     if not is_style_file(path):
         raise StyleFileError(f"'{path.name}' is no name for a style file; let it end in {STYLE_SUFFIX}.")
-    metadata = {"format": FORMAT, "kind": "style", "space": space, "name": name or path.stem}
+    metadata = {"kind": "style", "space": space, "name": name or path.stem}
     if image is not None:
         metadata["thumbnail"] = _encode_thumbnail(image)
     data = {key: x.detach().to("cpu", torch.float32).contiguous() for key, x in tensors.items()}
-    write_atomically(path, save(data, metadata))
+    write_tensors(path, data, metadata)
 
 
 def read_style(path: str | os.PathLike[str]) -> tuple[StyleFile, dict[str, Tensor]]:

@@ -260,9 +260,10 @@ def _shares(weights: Sequence[float] | None, count: int) -> list[float]:
         raise ValueError(f"There are {count} styles but {len(weights)} weights; give one weight for each style.")
     if not all(math.isfinite(w) and w >= 0 for w in weights):
         raise ValueError(f"The weights {weights} must be finite and not negative.")
-    if sum(weights) == 0:
+    if max(weights) == 0:
         raise ValueError("The weights of the styles are all zero; at least one must be positive.")
-    return [w / sum(weights) for w in weights]
+    scaled = [w / max(weights) for w in weights]  # whose sum is finite, however large they are
+    return [w / sum(scaled) for w in scaled]
 
 
 def _common_space(styles: Sequence[StyleStats]) -> str:

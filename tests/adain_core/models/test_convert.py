@@ -3,7 +3,6 @@
 import io
 import itertools
 import pickle
-import struct
 import tarfile
 from collections import OrderedDict
 from pathlib import Path
@@ -212,48 +211,6 @@ def test_streams_from_before_pytorch_1_6(convert):
     assert_decodes_like(convert(save=old_stream, d=decoder.state_dict())["d"], decoder)
 
 
-def global_pickle(*values: object) -> bytes:
-    """A pickled tuple in which ``torch.X`` strings are the classes of that name."""
-    data = b"\x80\x02("
-    for value in values:
-        if isinstance(value, str) and value.startswith("torch."):
-            data += b"ctorch\n" + value.removeprefix("torch.").encode() + b"\n"
-        else:
-            data += pickle.dumps(value, protocol=2)[2:-1]
-    return data + b"t."
-
-
-def old_tar(state: dict[str, torch.Tensor], path: Path) -> None:
-    """What torch.save wrote in 2016: a tar file of storages, of tensors that view them, and of the object."""
-    storages, views = io.BytesIO(), io.BytesIO()
-    content = b"\x80\x02ccollections\nOrderedDict\n)R"
-    for file in (storages, views):
-        file.write(pickle.dumps(len(state), protocol=2))
-    for number, (key, x) in enumerate(state.items()):
-        storages.write(global_pickle(number, "cpu", "torch.FloatStorage"))
-        storages.write(struct.pack("<q", x.numel()) + x.contiguous().numpy().tobytes())
-        views.write(global_pickle(100 + number, number, "torch.FloatTensor"))
-        views.write(struct.pack(f"<ii{2 * x.ndim + 1}q", x.ndim, 0, *x.shape, *x.contiguous().stride(), 0))
-        content += pickle.dumps(key, protocol=2)[2:-1] + pickle.dumps(100 + number, protocol=2)[2:-1] + b"Qs"
-    storages.write(pickle.dumps([], protocol=2))
-    with tarfile.open(path, "w") as archive:
-        for name, data in (
-            ("storages", storages.getvalue()),
-            ("tensors", views.getvalue()),
-            ("pickle", content + b"."),
-        ):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-
-
-def test_tar_files_of_2016(tmp_path):
-    decoder = nn.Sequential(*plain_layers())
-    old_tar(decoder.state_dict(), tmp_path / "decoder.pth.tar")
-    assert main(["convert", str(tmp_path / "decoder.pth.tar"), "-o", str(tmp_path)]) == 0
-    assert_decodes_like(tmp_path / "decoder.safetensors", decoder)
-
-
 @pytest.fixture
 def refused(tmp_path, capsys):
     """Runs the command on a file that it must refuse, and returns the sentence."""
@@ -315,21 +272,6 @@ def test_numbers_that_are_not_finite_are_refused(refused, tmp_path):
     state["decoder_3.4.bias"][0] = torch.inf
     torch.save(state, tmp_path / "x.pth")
     assert "not finite" in refused(tmp_path / "x.pth")
-
-
-def test_an_old_stream_that_asks_for_much_memory_is_refused(refused, tmp_path):
-    old_stream({"x": torch.zeros(77)}, tmp_path / "x.pth")
-    data = (tmp_path / "x.pth").read_bytes()
-    count, huge = pickle.dumps(77, protocol=2)[2:-1], pickle.dumps(2**40, protocol=2)[2:-1]
-    assert data.count(b"cpuq") == 1 and count in data.partition(b"cpuq")[2]
-    before, mark, after = data.partition(b"cpuq")
-    (tmp_path / "x.pth").write_bytes(before + mark + after.replace(count, huge, 1))
-    assert str(2**40) in refused(tmp_path / "x.pth")
-
-
-def test_a_view_larger_than_its_storage_is_refused(refused, tmp_path):
-    torch.save({"x": torch.zeros(1).expand(1000, 1000)}, tmp_path / "x.pth")
-    assert "claims more numbers" in refused(tmp_path / "x.pth")
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["two files", "one file"])

@@ -6,9 +6,10 @@ import os
 import resource
 import subprocess
 import sys
-from contextlib import suppress
+import time
+import traceback
 from dataclasses import replace
-from threading import Thread
+from pathlib import Path
 
 import huggingface_hub
 import pytest
@@ -72,32 +73,6 @@ def test_a_download_reports_its_progress_and_is_ended_by_it(served, model, tmp_p
     with pytest.raises(StopAsyncIteration):
         load_model("hf://another/place/tiny.safetensors", progress=stop)
     assert HubFile.parse("hf://another/place/tiny.safetensors").cached() is None
-
-
-def test_a_stop_counts_where_the_bar_belongs_to_a_thread_that_drops_it(served, model, tmp_path, monkeypatch):
-    def by_xet(repo_id, filename, *, tqdm_class, **options):
-        def transfer():
-            for bar in (tqdm_class(total=4, disable=True), tqdm_class(total=4, disable=True)):
-                for _ in range(4):
-                    with suppress(KeyboardInterrupt):
-                        bar.update(1)
-
-        thread = Thread(target=transfer)
-        thread.start()
-        thread.join()
-        return tmp_path / "source.safetensors"
-
-    shares = []
-
-    def stop_once(share):
-        shares.append(share)
-        if len(shares) == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("adain_core.models.hub.hf_hub_download", by_xet)
-    with pytest.raises(KeyboardInterrupt):
-        download(HubFile.parse(ADDRESS), progress=stop_once)
-    assert shares == [0.25, 0.5, 0.75]
 
 
 def test_a_malformed_repository_is_refused_in_one_sentence(hub):
@@ -249,8 +224,8 @@ def test_offline_nothing_is_asked_and_the_cache_still_serves(served, monkeypatch
 
 def test_a_cache_that_cannot_be_written(served, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
-    with pytest.raises(HubError, match="cannot be downloaded") as error:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_ASSETS_CACHE", str(tmp_path / "file" / "assets"))
+    with pytest.raises(HubError, match="no folder to keep downloads") as error:
         load_model(ADDRESS)
     assert "\n" not in str(error.value) and "file" in str(error.value)
 
@@ -272,6 +247,82 @@ def test_a_file_that_claims_to_be_too_large_is_not_asked_for(served, tmp_path, m
     with pytest.raises(HubError, match="at most 1000"):
         load_model(ADDRESS)
     assert served.served == 0
+
+
+def hostile(hub: Hub, monkeypatch, **answer: object) -> None:
+    """Give the server another answer, and little patience with it."""
+    monkeypatch.setattr("adain_core.models.hub._PATIENCE", 2)
+    hub.__dict__.update(answer)
+
+
+@pytest.mark.parametrize("etag", ["../../../../escaped", "/tmp/escaped", "a\\b", "x" * 300, "é"])
+def test_what_a_server_calls_a_file_is_no_name_here(served, model, monkeypatch, tmp_path, etag):
+    hostile(served, monkeypatch, headers={"X-Linked-Etag": f'"{etag}"', "X-Repo-Commit": "../../escaped"})
+    assert load_model(ADDRESS).space == "tiny"
+    copies = {path.name for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == model}
+    assert copies == {"source.safetensors", "served-0", "tiny.safetensors"}
+    assert not list(tmp_path.parent.glob("escaped*")) and not Path("/tmp/escaped").exists()
+
+
+@pytest.mark.parametrize("header", ["Retry-After", "RateLimit"])
+def test_a_server_that_asks_to_come_back_in_a_year(served, monkeypatch, header):
+    wait = {"Retry-After": "31536000", "RateLimit": '"api";r=0;t=31536000'}[header]
+    hostile(served, monkeypatch, storage=429, headers={header: wait})
+    start = time.monotonic()
+    with pytest.raises(HubError, match=r"nothing came for 2 s|429"):
+        load_model(ADDRESS)
+    assert time.monotonic() - start < 10
+
+
+def test_a_server_that_sends_a_byte_now_and_then(served, monkeypatch):
+    hostile(served, monkeypatch, trickle=0.3)
+    start = time.monotonic()
+    with pytest.raises(HubError, match="nothing came for 2 s"):
+        load_model(ADDRESS)
+    assert time.monotonic() - start < 10
+
+
+def test_a_wait_for_a_silent_server_is_ended_by_the_callback(served, monkeypatch):
+    served.delay = 0.8
+    start = time.monotonic()
+
+    def stop_later(share):
+        if time.monotonic() > start + 0.3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_model(ADDRESS, progress=stop_later)
+    assert time.monotonic() - start < 0.7
+
+
+def test_more_than_was_announced_is_not_taken(served, model, monkeypatch, tmp_path):
+    hostile(served, monkeypatch, endless=True)
+    with pytest.raises(HubError, match=f"sends more than the {len(model)} bytes"):
+        load_model(ADDRESS)
+    assert served.served < 2**26
+    assert part_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("fault", ["down", "401", "", "Retry-After"])
+def test_a_password_in_the_endpoint_is_never_told(served, monkeypatch, caplog, capfd, fault):
+    constants, secret = huggingface_hub.constants, "se%40cret"
+    caplog.set_level("DEBUG", "adain_core")
+    for name in ("ENDPOINT", "HUGGINGFACE_CO_URL_TEMPLATE"):
+        monkeypatch.setattr(constants, name, getattr(constants, name).replace("//", f"//user:{secret}@"))
+    if fault == "down":
+        served.cut, served.cuts = 0, 99
+        monkeypatch.setattr("adain_core.models.hub._PATIENCE", 3)
+    elif fault == "401":
+        served.status = (401, "")
+    elif fault:
+        hostile(served, monkeypatch, storage=429, headers={"Retry-After": "99"})
+    try:
+        load_model(ADDRESS)
+        told = ""
+    except HubError as error:
+        told = "".join(traceback.format_exception(error))
+    told += caplog.text + "".join(capfd.readouterr())
+    assert bool(fault) == ("HubError" in told) and secret not in told
 
 
 def test_two_processes_at_once_with_the_users_own_settings(served, tmp_path):

@@ -1,6 +1,7 @@
 """The well-known VGG-19 encoders, fetched from a local server that speaks the Hub's protocol."""
 
 import hashlib
+import io
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +13,16 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
+from adain_core.models import spaces
+from adain_core.models.convert import find_networks
 from adain_core.models.errors import WeightsError
 from adain_core.models.hub import HubError, download, read_tensors
 from adain_core.models.presets import PRESETS
 from adain_core.models.weights import Weights, find_encoder, load_model, load_weights, resolve, save_weights
 from adain_core.networks.decoder import Decoder
+from adain_core.networks.encoder import Encoder
 from tests.helpers import TINY_WIDTHS, sequential_vgg
-from tests.hub_server import Hub, part_files
+from tests.hub_server import LARGE_DIGEST, part_files
 
 VGG_SHAPES = [64, 64, 128, 128, *[256] * 4, *[512] * 8]
 VGG_PLACES = [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
@@ -45,19 +49,32 @@ def vgg(tmp_path_factory) -> Path:
             for part in ("weight", "bias"):
                 entry = header[f"features.{place}.{part}"]
                 file.seek(8 + len(text) + entry["data_offsets"][0])
-                file.write(torch.randn(entry["shape"], generator=generator).mul(0.02).numpy().tobytes())
+                numbers = torch.randn(entry["shape"], generator=generator).mul(0.02)
+                if (place, part) == (0, "weight"):
+                    numbers[0] = spaces._TORCHVISION  # by which the encoder is known
+                file.write(numbers.numpy().tobytes())
         file.truncate(8 + len(text) + end)
     return path
 
 
-def serve_vgg(hub: Hub, path: Path) -> None:
-    source = PRESETS["vgg19-torchvision"].sources[0]
-    hub.add(f"{source.repo_id}/{source.filename}@{source.revision}", path, path.parent)
+@pytest.fixture
+def serve_vgg(hub, monkeypatch):
+    """Serves a file in the place of torchvision's VGG-19, and gives its hash to the presets."""
+
+    def serve(path: Path) -> None:
+        large = path.stat().st_size > 2**27
+        digest = LARGE_DIGEST if large else hashlib.sha256(path.read_bytes()).hexdigest()
+        for name in ("vgg19-torchvision", "vgg19-torchvision-relu5_1"):
+            (source,) = PRESETS[name].sources
+            monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], sources=(replace(source, sha256=digest),)))
+        hub.add(f"{source.repo_id}/{source.filename}@{source.revision}", path, path.parent)
+
+    return serve
 
 
 @pytest.mark.parametrize(("name", "share"), [("vgg19-torchvision", 0.05), ("vgg19-torchvision-relu5_1", 0.1)])
-def test_of_torchvisions_vgg_only_the_layers_in_use_are_transferred(hub, vgg, name, share):
-    serve_vgg(hub, vgg)
+def test_of_torchvisions_vgg_only_the_layers_in_use_are_transferred(hub, vgg, serve_vgg, name, share):
+    serve_vgg(vgg)
     assert vgg.stat().st_size == pytest.approx(574_700_000, rel=1e-3)
     kept = resolve(name)
     assert hub.served < share * vgg.stat().st_size
@@ -75,23 +92,29 @@ def test_of_torchvisions_vgg_only_the_layers_in_use_are_transferred(hub, vgg, na
         torch.testing.assert_close(encoder(picture, ["relu1_1"])["relu1_1"][..., 1:-1, 1:-1], expected)
 
 
-def test_a_hub_without_byte_ranges(hub, vgg, tmp_path):
+def test_a_hub_without_byte_ranges(hub, serve_vgg, tmp_path):
     hub.ranges = False
     small = tmp_path / "model.safetensors"
-    small.write_bytes(save({"features.0.weight": torch.zeros(64, 3, 3, 3)}))
-    serve_vgg(hub, small)
-    with pytest.raises(HubError, match="does not serve byte ranges"):
+    small.write_bytes(save({"features.0.weight": torch.zeros(64, 3, 3, 3), "other": torch.zeros(20_000)}))
+    serve_vgg(small)
+    with pytest.raises(HubError, match="cannot be read in parts"):
         resolve("vgg19-torchvision")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"\x04\0\0\0\0\0\0\0nope", save({"a": torch.zeros(3)})])
-def test_another_file_in_vggs_place_is_refused(hub, content, tmp_path):
+def test_another_file_in_vggs_place_is_refused(serve_vgg, content, tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    serve_vgg(hub, path)
+    serve_vgg(path)
     with pytest.raises(HubError, match=r"hf://timm/vgg19\.tv_in1k/model\.safetensors"):
         resolve("vgg19-torchvision")
     assert list((tmp_path / "cache").rglob("*.safetensors")) == []
+
+
+def first_digest(state: dict[str, torch.Tensor]) -> str:
+    """By which the normalized VGG-19 is known."""
+    (found,) = find_networks(state)
+    return spaces.digest({key: x for key, x in found.encoder()[1].items() if key.startswith(("color.", "conv1_1."))})
 
 
 @pytest.fixture
@@ -102,6 +125,7 @@ def normalized(hub, tmp_path, monkeypatch):
         torch.save(sequential_vgg() if state is None else state, tmp_path / "vgg_normalised.pth")
         content = (tmp_path / "vgg_normalised.pth").read_bytes()
         digest = digest or hashlib.sha256(content).hexdigest()
+        monkeypatch.setattr(spaces, "_NORMALIZED", first_digest(torch.load(io.BytesIO(content), weights_only=True)))
         for name in ("vgg19-normalised", "vgg19-normalised-relu5_1"):
             sources = tuple(replace(source, sha256=digest) for source in PRESETS[name].sources)
             monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], sources=sources))
@@ -150,6 +174,27 @@ def test_a_normalized_vgg_of_another_hash_is_refused(hub, normalized, tmp_path):
     with pytest.raises(HubError, match="no such repository"):
         resolve("vgg19-normalised")
     assert list((tmp_path / "cache").rglob("*.pth")) == [] and part_files(tmp_path) == []
+
+
+def test_another_network_in_torchvisions_place_is_refused(hub, vgg, serve_vgg, monkeypatch):
+    serve_vgg(vgg)
+    monkeypatch.setattr(spaces, "_TORCHVISION", spaces._TORCHVISION + 0.01)
+    with pytest.raises(WeightsError, match="its encoder is not that of its space vgg19-torchvision"):
+        resolve("vgg19-torchvision")
+
+
+def test_a_file_that_the_hub_gives_another_hash_is_not_read_in_parts(hub, vgg, serve_vgg):
+    serve_vgg(vgg)
+    hub.headers = {"X-Linked-Etag": f'"{"f" * 64}"'}
+    with pytest.raises(HubError, match="is another file than it was"):
+        resolve("vgg19-torchvision")
+
+
+@pytest.mark.parametrize("space", ["vgg19-normalised", "vgg19-torchvision"])
+def test_a_file_that_claims_a_well_known_space_is_compared_with_it(tmp_path, space):
+    save_weights(Weights(space, Encoder(TINY_WIDTHS), Decoder(TINY_WIDTHS)), tmp_path / "m.safetensors")
+    with pytest.raises(WeightsError, match=f"not that of its space {space}"):
+        load_weights(tmp_path / "m.safetensors")
 
 
 def test_without_a_network_the_message_says_what_else_helps(hub, tmp_path, monkeypatch):

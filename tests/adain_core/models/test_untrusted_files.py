@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import zipfile
 
 import pytest
 import torch
@@ -180,15 +179,6 @@ def test_a_file_that_is_too_large_is_not_opened(tmp_path, name):
         reader(tmp_path / name)
 
 
-def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", bytes(2**22))
-    monkeypatch.setattr("adain_core.models.checkpoint.MAX_BYTES", 2**20)
-    assert (tmp_path / "bomb.pth").stat().st_size < 2**14
-    with pytest.raises(WeightsError, match="unpacks to more"):
-        read_checkpoint(tmp_path / "bomb.pth")
-
-
 def changed(path, tensors=(), **metadata) -> None:
     """Change some of a .safetensors file."""
     with safe_open(path, framework="pt") as file:
@@ -237,13 +227,6 @@ def test_a_style_with_channels_of_another_model(tmp_path):
     )
     with pytest.raises(ValueError, match="channels"):
         model(random_picture(20, 20), StyleStats.load(tmp_path / "s.safetensors"))
-
-
-def test_a_pickled_object_is_refused_without_advice_to_trust_it(tmp_path):
-    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
-    with pytest.raises(WeightsError, match="holds objects beside tensors") as refusal:
-        read_checkpoint(tmp_path / "module.pth")
-    assert "weights_only" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
