@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from adain_core.models.convert import find_networks
+from adain_core.models.spaces import digest
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import Encoder
 from adain_core.networks.skips import Skips
@@ -68,3 +70,9 @@ def sequential_vgg(widths=TINY_WIDTHS, blocks=5) -> dict[str, torch.Tensor]:
     for place, out, channels in zip(places, outs, [3, *outs], strict=False):
         state |= {f"{place}.weight": torch.randn(out, channels, 3, 3) / 10, f"{place}.bias": torch.randn(out)}
     return state
+
+
+def normalized_digest(state: dict[str, torch.Tensor]) -> str:
+    """By which the normalized VGG-19 would be known if it were this network."""
+    (found,) = find_networks(state)
+    return digest({key: x for key, x in found.encoder()[1].items() if key.startswith(("color.", "conv1_1."))})

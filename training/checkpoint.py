@@ -35,7 +35,7 @@ def load_checkpoint(run: Path, recipe: Recipe, processes: int) -> dict[str, Any]
         TrainingError: it is damaged, or was made with another recipe or number of processes.
     """
     path = run / CHECKPOINT
-    for unfinished in run.glob(f".{CHECKPOINT}.*"):  # what a killed run was writing
+    for unfinished in run.glob(f".{path.stem}.*.part{path.suffix}"):  # what a killed run was writing
         unfinished.unlink(missing_ok=True)
     if not path.exists():
         return None

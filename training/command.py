@@ -9,11 +9,8 @@ from collections.abc import Callable
 from adain_core.cli.options import as_type
 from adain_core.models.weights import MAX_WIDTH
 from adain_core.pipeline.tiling import CELL
-<<<<<<< HEAD
 from adain_core.runtime.tables import Option
-=======
 from adain_core.runtime.terminal import printable
->>>>>>> fa21cdc (Hostile checkpoints, servers and environments end in one sentence)
 
 _SMALLEST = 16
 # More than any picture or number of steps, and few enough to compute with.

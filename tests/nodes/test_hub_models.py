@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers import sequential_vgg
+from tests.helpers import normalized_digest, sequential_vgg
 from tests.nodes.fake import PACK
 from tests.nodes.models import OWN_DECODER, image, load, save_model
 
@@ -33,11 +33,14 @@ def shared(comfy, hub, tmp_path) -> str:
 def vgg(comfy, hub, tmp_path, monkeypatch) -> str:
     """What the loader lists for the normalized VGG-19, in whose place a small network is served."""
     file = io.BytesIO()
-    torch.save(sequential_vgg(), file)
+    state = sequential_vgg()
+    torch.save(state, file)
     presets = sys.modules[f"{PACK}.adain_core.models.presets"].PRESETS
     source = replace(presets[NAME].sources[0], sha256=hashlib.sha256(file.getvalue()).hexdigest())
     sources = (source, *presets[NAME].sources[1:])
     monkeypatch.setitem(presets, NAME, replace(presets[NAME], sources=sources))
+    known = sys.modules[f"{PACK}.adain_core.models.spaces"]
+    monkeypatch.setattr(known, "_NORMALIZED", normalized_digest(state))
     hub.add(f"spaces/{source.repo_id}/{source.filename}@{source.revision}", file.getvalue(), tmp_path)
     return listed(comfy, NAME)
 

@@ -12,7 +12,7 @@ import pytest
 
 from adain_core import cli
 from adain_core.cli import stylize
-from adain_core.images.pictures import write_picture
+from adain_core.images.files import write_picture
 from tests.helpers import ROOT
 
 

@@ -1,7 +1,6 @@
 """The well-known VGG-19 encoders, fetched from a local server that speaks the Hub's protocol."""
 
 import hashlib
-import io
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +13,13 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from adain_core.models import spaces
-from adain_core.models.convert import find_networks
 from adain_core.models.errors import WeightsError
 from adain_core.models.hub import HubError, download, read_tensors
 from adain_core.models.presets import PRESETS
 from adain_core.models.weights import Weights, find_encoder, load_model, load_weights, resolve, save_weights
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import Encoder
-from tests.helpers import TINY_WIDTHS, sequential_vgg
+from tests.helpers import TINY_WIDTHS, normalized_digest, sequential_vgg
 from tests.hub_server import LARGE_DIGEST, part_files
 
 VGG_SHAPES = [64, 64, 128, 128, *[256] * 4, *[512] * 8]
@@ -111,12 +109,6 @@ def test_another_file_in_vggs_place_is_refused(serve_vgg, content, tmp_path):
     assert list((tmp_path / "cache").rglob("*.safetensors")) == []
 
 
-def first_digest(state: dict[str, torch.Tensor]) -> str:
-    """By which the normalized VGG-19 is known."""
-    (found,) = find_networks(state)
-    return spaces.digest({key: x for key, x in found.encoder()[1].items() if key.startswith(("color.", "conv1_1."))})
-
-
 @pytest.fixture
 def normalized(hub, tmp_path, monkeypatch):
     """Serves a small network in the place of the normalized VGG-19, and gives its hash to the preset."""
@@ -125,7 +117,8 @@ def normalized(hub, tmp_path, monkeypatch):
         torch.save(sequential_vgg() if state is None else state, tmp_path / "vgg_normalised.pth")
         content = (tmp_path / "vgg_normalised.pth").read_bytes()
         digest = digest or hashlib.sha256(content).hexdigest()
-        monkeypatch.setattr(spaces, "_NORMALIZED", first_digest(torch.load(io.BytesIO(content), weights_only=True)))
+        known = normalized_digest(torch.load(tmp_path / "vgg_normalised.pth", weights_only=True))
+        monkeypatch.setattr(spaces, "_NORMALIZED", known)
         for name in ("vgg19-normalised", "vgg19-normalised-relu5_1"):
             sources = tuple(replace(source, sha256=digest) for source in PRESETS[name].sources)
             monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], sources=sources))
