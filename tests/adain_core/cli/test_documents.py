@@ -23,7 +23,10 @@ def shown(command: re.Pattern[str], text: str) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/gatys.md", "docs/work-size.md"])
+PAGES = ["README.md", *(f"docs/{name}.md" for name in ("command-line", "gatys", "training", "work-size"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_commands_in_the_documents(page):
     for arguments in shown(ADAIN, (ROOT / page).read_text(encoding="utf-8")):
         make_parser().parse_args(arguments)
@@ -35,15 +38,15 @@ def test_the_command_in_a_model_card():
         assert str(make_parser().parse_args(arguments).out) == "out.png"
 
 
-def test_the_training_in_the_readme():
-    for arguments in shown(FIT, (ROOT / "README.md").read_text(encoding="utf-8")):
+def test_the_training_in_the_documents():
+    for arguments in shown(FIT, (ROOT / "docs" / "training.md").read_text(encoding="utf-8")):
         assert fit.parse_arguments(arguments).recipe == "concat-content"
 
 
 @pytest.mark.parametrize("command", [claims, evaluate, experiments], ids=lambda module: module.__name__)
 def test_the_commands_of_the_study_in_the_documents(command):
     pages = "".join(
-        (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/gatys.md", "docs/evaluation.md")
+        (ROOT / page).read_text(encoding="utf-8") for page in ("docs/benchmarks.md", "docs/gatys.md", "docs/evaluation.md")
     )
     started = re.compile(rf"^python -m {command.__name__} (.*)$", re.MULTILINE)
     for arguments in shown(started, pages):
