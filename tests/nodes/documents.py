@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,14 @@ from typing import Any
 from tests.helpers import ROOT
 from tests.nodes.fake import FAKE, import_pack, start
 
-# How a help page calls inputs and outputs, and what stands between a name and its description.
-LANGUAGES = {"en": ("Inputs", "Outputs", ": "), "fr": ("Entrées", "Sorties", " : "), "zh": ("输入", "输出", "：")}
+# How a help page calls inputs and outputs, what stands between a name and its description, and what it ends with.
+LANGUAGES = {
+    "en": ("Inputs", "Outputs", ": ", "It looks wrong: what do I turn?"),
+    "fr": ("Entrées", "Sorties", " : ", "Le résultat ne va pas : que régler ? (en anglais)"),
+    "zh": ("输入", "输出", "：", "效果不对，该调什么？（英文）"),
+}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+ADVICE = f"{PROJECT['urls']['Repository']}/blob/main/docs/looks-wrong.md"
 
 
 def english(schema: Any) -> dict[str, Any]:
@@ -42,7 +49,7 @@ def help_page(texts: Mapping[str, Any], outputs: Mapping[str, Any], prose: str, 
         prose: what the page says beside.
         language: of all of them.
     """
-    inputs_title, outputs_title, colon = LANGUAGES[language]
+    inputs_title, outputs_title, colon, advice = LANGUAGES[language]
 
     def line(name: str, said: Mapping[str, str]) -> str:
         translation = "" if said["name"] == name else f" ({said['name']})"
@@ -52,7 +59,7 @@ def help_page(texts: Mapping[str, Any], outputs: Mapping[str, Any], prose: str, 
     results = [line(outputs[key]["name"], said) for key, said in texts["outputs"].items()]
     head = (f"# {texts['display_name']}", texts["description"], prose.strip())
     lists = (f"## {inputs_title}", "\n".join(inputs), f"## {outputs_title}", "\n".join(results))
-    return "\n\n".join((*head, *lists)) + "\n"
+    return "\n\n".join((*head, *lists, f"[{advice}]({ADVICE})")) + "\n"
 
 
 def documents(nodes: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:

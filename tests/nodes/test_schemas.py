@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.helpers import ROOT
-from tests.nodes.documents import LANGUAGES, documents, help_page
+from tests.nodes.documents import ADVICE, LANGUAGES, documents, help_page
 from tests.nodes.fake import FAKE
 
 IDS = [
@@ -133,7 +133,12 @@ def test_a_help_page_names_inputs_as_workflows_do_and_says_what_the_locale_says(
     inputs = "- **style_1** (style 1) : Un style.\n- **size** : n."
     outputs = "- **image** (résultat) : Le résultat."
     head = "# Mélanger\n\nMélange.\n\nDeux.\n\nTrois."
-    assert page == f"{head}\n\n## Entrées\n\n{inputs}\n\n## Sorties\n\n{outputs}\n"
+    advice = f"[Le résultat ne va pas : que régler ? (en anglais)]({ADVICE})"
+    assert page == f"{head}\n\n## Entrées\n\n{inputs}\n\n## Sorties\n\n{outputs}\n\n{advice}\n"
+
+
+def test_the_advice_that_help_pages_end_with_is_a_page_of_the_repository():
+    assert (ROOT / ADVICE.partition("/blob/main/")[2]).is_file()
 
 
 def test_the_styles_that_come_with_the_pack_fit_the_embedded_model(comfy):
