@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,7 +17,9 @@ from adain_core.styles.stats import StyleStats
 
 from .data import center_square
 
-EXAMPLES = Path(__file__).parent.parent / "workflows" / "examples"
+CLONED = Path(__file__).parent.parent / "workflows" / "examples"
+INSTALLED = Path(sysconfig.get_path("data")) / "share" / "adain" / "examples"
+EXAMPLES = CLONED if CLONED.is_dir() else INSTALLED
 LOGS = Path(__file__).parent / "results" / "logs"
 
 # The study's names of models are those of the recipes, but for the one that all others are compared with.

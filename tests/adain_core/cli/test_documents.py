@@ -45,9 +45,7 @@ def test_the_training_in_the_documents():
 
 @pytest.mark.parametrize("command", [claims, evaluate, experiments], ids=lambda module: module.__name__)
 def test_the_commands_of_the_study_in_the_documents(command):
-    pages = "".join(
-        (ROOT / page).read_text(encoding="utf-8") for page in ("docs/benchmarks.md", "docs/gatys.md", "docs/evaluation.md")
-    )
+    pages = [ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "gatys", "evaluation")]
     started = re.compile(rf"^python -m {command.__name__} (.*)$", re.MULTILINE)
-    for arguments in shown(started, pages):
+    for arguments in shown(started, "".join(page.read_text(encoding="utf-8") for page in pages)):
         command.parse_arguments(arguments)
