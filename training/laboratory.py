@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from pathlib import Path
 from statistics import fmean
 
 import torch
@@ -18,8 +19,9 @@ from adain_core.networks.encoder import STYLE_TAPS, Encoder
 from adain_core.pipeline.transfer import StyleTransfer
 
 from .command import TrainingError
+from .data import center_square
 from .gallery import Study, find_style
-from .leakage import leakage
+from .leakage import Places, leakage, places_of
 from .pairs import Pair, Pairs
 from .resources import timed
 
@@ -83,6 +85,7 @@ class Laboratory:
         self.iterations = iterations
         self.numbers = cache(self._measure)
         self.optimized = cache(self._optimize)
+        self._style_places = cache(self._look)
 
     @property
     def loss_network(self) -> Encoder:
@@ -138,12 +141,16 @@ class Laboratory:
             measures = measure(self.loss_network, result, pair.content, pair.content_features, pair.stats)
             rebuilt = torch.nan if inside else self._rebuilt(model, pair)
             edges, light = edge_correlation(result, pair.content).item(), luminance(result).mean().item()
-            leak = leakage(self.loss_network, result, pair.style)
+            leak = leakage(self.loss_network, result, self._style_places(pair.style_path))
             rows.append([measures.content, edges, leak, light, rebuilt, *measures.style.values()])
         if not rows:
             raise TrainingError(f"{self.study.label(model)} has learned none of the styles")
         content, edges, leak, light, rebuilt, *style = map(fmean, zip(*rows, strict=True))
         return Numbers(content, dict(zip(STYLE_TAPS, style, strict=True)), edges, leak, light, rebuilt)
+
+    def _look(self, style: Path) -> Places:
+        picture = center_square(style, self.pairs.size)
+        return places_of(self.loss_network, picture.to(next(self.loss_network.parameters()).device))
 
     def _rebuilt(self, model: str, pair: Pair) -> float:
         result = self.study.stylize(model, pair.content, pair.style, pair.style_path, alpha=0.0)

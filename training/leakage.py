@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,8 +17,29 @@ _TILES_PER_SIDE = 12
 _SHUFFLES = 3
 
 
+@dataclass(frozen=True)
+class Places:
+    """What a style shows at its places, and what it shows in pieces: a mean for each place."""
+
+    whole: Tensor
+    pieces: list[Tensor]
+
+
 @torch.no_grad()
-def leakage(encoder: Encoder, result: Tensor, style: Tensor) -> float:
+def places_of(encoder: Encoder, style: Tensor) -> Places:
+    """Look at a style, for the leakage of many results.
+
+    Args:
+        encoder: whose relu3_1 is looked at.
+        style: [1, 3, h, w] in 0..1, at the size at which it was used, sides at least 16.
+    """
+    orders = torch.Generator().manual_seed(0)
+    torn = [_places(encoder, pieces(style, orders)) for _ in range(_SHUFFLES)]
+    return Places(_places(encoder, style), torn)
+
+
+@torch.no_grad()
+def leakage(encoder: Encoder, result: Tensor, style: Tensor | Places) -> float:
     """How much better the places of a style explain the places of a result than those of the same style in pieces do.
 
     Cut into tiles of a twelfth of its short side and put together at random, a style keeps its colors and strokes, but
@@ -27,7 +50,7 @@ def leakage(encoder: Encoder, result: Tensor, style: Tensor) -> float:
     Args:
         encoder: whose relu3_1 is looked at.
         result: [1, 3, H, W] in 0..1, sides at least 16.
-        style: [1, 3, h, w] in 0..1, at the size at which it was used, sides at least 16.
+        style: as for :func:`places_of`, or what that one found.
 
     Returns:
         The mean over the result's places of ``(p - s) / (p + s)``, where s is the squared distance to the nearest place
@@ -35,10 +58,10 @@ def leakage(encoder: Encoder, result: Tensor, style: Tensor) -> float:
         ones). 1 where every place of the result is one of the style, about 0 where nothing but the manner is, -1 where
         every place is one of the pieces.
     """
+    style = style if isinstance(style, Places) else places_of(encoder, style)
     places = _places(encoder, result)
-    orders = torch.Generator().manual_seed(0)
-    to_style = _distances(places, _places(encoder, style))
-    to_pieces = sum(_distances(places, _places(encoder, pieces(style, orders))) for _ in range(_SHUFFLES)) / _SHUFFLES
+    to_style = _distances(places, style.whole)
+    to_pieces = sum(_distances(places, torn) for torn in style.pieces) / len(style.pieces)
     tiny = torch.finfo(torch.float32).tiny
     return ((to_pieces - to_style) / (to_pieces + to_style).clamp(min=tiny)).mean().item()
 
