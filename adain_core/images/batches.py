@@ -21,8 +21,10 @@ def one_by_one(change: Callable[..., Tensor], pictures: Tensor, progress: Progre
         others: further batches; a single picture goes with all.
     """
     count = max(map(len, (pictures, *others)))
-    results = []
+    results, same = [], len(pictures) == count
     for i, parts in enumerate(zip(*(x.expand(count, -1, -1, -1).split(1) for x in (pictures, *others)), strict=True)):
         progress(i / count)
         results.append(change(*parts))
-    return results[0] if count == 1 else torch.cat(results)
+        same = same and results[-1] is parts[0]
+    # What nothing was done to is not copied.
+    return pictures if same else results[0] if count == 1 else torch.cat(results)

@@ -21,6 +21,7 @@ from ..runtime.progress import Progress, ignore_progress, section
 from ..styles.stats import StyleStats
 from ..styles.transforms import TRANSFORMS
 from .blend import Blend
+from .features import Features
 from .layers import Layer, Layers
 from .steps import ENCODING_SHARE, Steps
 from .thumbnails import check_low_memory, stylize_tiles, thumbnail
@@ -111,11 +112,15 @@ def _stylize_batch(
     batch = work.expand(count, -1, -1, -1)
     alone = TRANSFORMS[options.transform].needs
     parts = [slice(i, i + 1) for i in range(count)] if alone else model.chunks(batch, options.tile)
+    shared = None
+    if len(work) < count and not options.low_memory:
+        shared = model.encode(work, options.tile, lambda _: progress(0.0), keep_shallow=True)
     results = []
     for part in parts:
         own = section(progress, part.start / count, part.stop / count)
         present = [layer.part(part) for layer in layers]
-        results.append(_stylize(model, batch[part], present, options, smoothing, own))
+        known = shared and shared.repeat(part.stop - part.start)
+        results.append(_stylize(model, batch[part], present, options, smoothing, own, known))
     return results[0] if len(results) == 1 else torch.cat(results)
 
 
@@ -126,11 +131,13 @@ def _stylize(
     options: Options,
     smoothing: Smoothing | None,
     progress: Progress,
+    features: Features | None,
 ) -> Tensor:
     transform, tile = TRANSFORMS[options.transform], options.tile
-    seen = thumbnail(work) if options.low_memory else work
-    encoding = section(progress, 0.0, ENCODING_SHARE)
-    features = model.encode(seen, tile, encoding, keep_shallow=not options.low_memory)
+    if features is None:
+        seen = thumbnail(work) if options.low_memory else work
+        encoding = section(progress, 0.0, ENCODING_SHARE)
+        features = model.encode(seen, tile, encoding, keep_shallow=not options.low_memory)
     blends = []
     for number, layer in enumerate(layers):
         content = None

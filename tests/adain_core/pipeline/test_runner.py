@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from adain_core.images.batches import one_by_one
+from adain_core.options import Options
+from adain_core.pipeline.features import Features
+from adain_core.pipeline.layers import Layer
+from adain_core.pipeline.runner import run
+from adain_core.pipeline.transfer import StyleTransfer
+from adain_core.runtime.progress import ignore_progress
+from tests.helpers import lively_model, random_picture
+
+
+@pytest.fixture
+def model() -> StyleTransfer:
+    return lively_model("concat-content-adain")
+
+
+def style_of(model: StyleTransfer, *seeds: int) -> Layer:
+    pictures = torch.cat([random_picture(32, 32, seed=seed) for seed in seeds])
+    return Layer(model.compute_style_stats(pictures, each=True))
+
+
+def test_a_stream_gives_what_its_pictures_give_alone(model: StyleTransfer) -> None:
+    contents = [random_picture(40, 48), random_picture(24, 64, seed=1, batch=3), random_picture(40, 48, seed=2)]
+    layer = style_of(model, 5)
+    results = list(run(model, contents, [layer], Options(alpha=0.7)))
+    assert [result.shape for result in results] == [content.shape for content in contents]
+    for content, result in zip(contents, results, strict=True):
+        for i in range(len(content)):
+            alone = model(content[i : i + 1], layer.style, alpha=0.7)
+            torch.testing.assert_close(result[i : i + 1], alone, atol=1e-5, rtol=0)
+
+
+def test_layers_may_depend_on_the_number_and_on_the_picture(model: StyleTransfer) -> None:
+    layers, seen = [style_of(model, seed) for seed in (5, 6, 7)], []
+
+    def present(numbers: range, work: Tensor, _: object) -> list[Layer]:
+        seen.append((numbers, work.shape[-1]))
+        return [layers[numbers.start]]
+
+    contents = [random_picture(40, 48, seed=i) for i in range(3)]
+    results = list(run(model, contents, present, Options(work_size=20)))
+    assert seen == [(range(i, i + 1), 24) for i in range(3)]
+    for content, layer, result in zip(contents, layers, results, strict=True):
+        assert torch.equal(result, model(content, layer.style, work_size=20))
+
+
+def test_one_content_in_several_styles_is_encoded_once(model: StyleTransfer, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded, encode = [], model.encode
+
+    def counted(image: Tensor, *args: object, **options: object) -> Features:
+        encoded.append(len(image))
+        return encode(image, *args, **options)
+
+    monkeypatch.setattr(model, "encode", counted)
+    content, layer = random_picture(40, 48), style_of(model, 5, 6, 7)
+    (result,) = run(model, [content], [layer])
+    assert encoded == [1] and result.shape == (3, 3, 40, 48)
+    for i in range(3):
+        alone = model(content, layer.style.part(slice(i, i + 1)))
+        torch.testing.assert_close(result[i : i + 1], alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("options", [Options(), Options(size=32, work_size=16, keep_colors="luminance")])
+def test_progress_rises_to_the_end_of_the_stream(model: StyleTransfer, options: Options) -> None:
+    shares: list[float] = []
+    contents = [random_picture(40, 48, batch=2), random_picture(40, 48)]
+    list(run(model, contents, [style_of(model, 5)], options, progress=shares.append, total=3))
+    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
+    assert any(0.1 < share < 0.6 for share in shares)
+
+
+def test_an_exception_of_the_callback_ends_the_work(model: StyleTransfer) -> None:
+    def stop(share: float) -> None:
+        if share > 0.3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run(model, [random_picture(40, 48)], [style_of(model, 5)], progress=stop))
+
+
+def test_what_nothing_is_done_to_is_not_copied() -> None:
+    pictures = random_picture(8, 8, batch=3)
+    assert one_by_one(lambda picture: picture, pictures, ignore_progress) is pictures
+    changed = one_by_one(lambda a, b: a + b, pictures, ignore_progress, pictures[:1])
+    assert torch.equal(changed, pictures + pictures[:1])
