@@ -76,7 +76,7 @@ def tile_input(**others: Any) -> io.Input:
 
 
 def from_inputs(table: type[Chosen], **values: Any) -> Chosen:
-    """Options from the values of their inputs, in which 0 and "off" stand for None and some numbers are texts.
+    """Options from the values of their inputs, in which 0 and "off" stand for None and numbers may be texts.
 
     Raises:
         ValueError: a text is no such value, or a number that was connected is out of range.
@@ -88,7 +88,7 @@ def from_inputs(table: type[Chosen], **values: Any) -> Chosen:
 def _value_of(name: str, option: Option, value: Any) -> Any:
     if option.unset and value in (0, OFF):
         return None
-    if option.low is None or not isinstance(value, str):
+    if not isinstance(value, str):
         return value
     try:
         return option.parse(value)
