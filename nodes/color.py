@@ -62,9 +62,6 @@ class AdaINPreserveColor(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, method: str | None = None) -> bool | str:
-        return check_choices(cls, method=method)
-
-    @classmethod
     def execute(cls, content: Tensor, stylized: Tensor, method: str) -> io.NodeOutput:
+        check_choices(cls, method=method)
         return io.NodeOutput(preserve_color(stylized, content, method, progress_bar()))

@@ -105,6 +105,7 @@ class AdaINGatys(io.ComfyNode):
         return node_schema(
             "AdaINGatys",
             "AdaIN Gatys (Neural Style Transfer)",
+            advanced=("init", "preset", "optimizer", "style_size"),
             aliases=["gatys", "neural style transfer", "optimization", "gram matrix", "slow style transfer"],
             description="The slow original: optimizes the picture itself until it has the content of one and the style"
             " of another. With a live preview, and a chart of the loss.",
@@ -127,12 +128,6 @@ class AdaINGatys(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(
-        cls, init: str | None = None, preset: str | None = None, optimizer: str | None = None
-    ) -> bool | str:
-        return check_choices(cls, init=init, preset=preset, optimizer=optimizer)
-
-    @classmethod
     def execute(
         cls,
         model: Model,
@@ -148,6 +143,7 @@ class AdaINGatys(io.ComfyNode):
         start: Tensor | None = None,
         style_size: int = 0,
     ) -> io.NodeOutput:
+        check_choices(cls, init=init, preset=preset, optimizer=optimizer)
         options = from_inputs(
             GatysOptions, size=size, style_size=style_size, style_weight=style_weight, init=init, preset=preset
         )
@@ -173,6 +169,7 @@ class AdaINTextureSynthesis(io.ComfyNode):
         return node_schema(
             "AdaINTextureSynthesis",
             "AdaIN Texture Synthesis",
+            advanced=("preset", "optimizer"),
             aliases=["texture", "gram matrix", "pattern", "generate texture", "material"],
             description="Makes a new texture of any size from a picture: noise, optimized until its features have the"
             " picture's correlations.",
@@ -187,10 +184,6 @@ class AdaINTextureSynthesis(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, preset: str | None = None, optimizer: str | None = None) -> bool | str:
-        return check_choices(cls, preset=preset, optimizer=optimizer)
-
-    @classmethod
     def execute(
         cls,
         model: Model,
@@ -202,6 +195,7 @@ class AdaINTextureSynthesis(io.ComfyNode):
         optimizer: str,
         seed: int,
     ) -> io.NodeOutput:
+        check_choices(cls, preset=preset, optimizer=optimizer)
         styles = _styles(style)
         sides = from_inputs(TextureOptions, width=width, height=height)
         size = sides.height, sides.width

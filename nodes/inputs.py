@@ -23,14 +23,17 @@ def connected(inputs: Mapping[str, Any], name: str, most: int) -> dict[int, Any]
     return {i: value for i, value in values.items() if value is not None}
 
 
-def check_choices(node: type[io.ComfyNode], **choices: str | None) -> bool | str:
-    """Whether a node's combos have these choices, or else what is wrong: an answer for ``validate_inputs``, since many
-    versions of ComfyUI do not look at such combos. None is something connected."""
+def check_choices(node: type[io.ComfyNode], **choices: str) -> None:
+    """Make sure that a node's combos have these choices. Newer versions of ComfyUI refuse others before the run, at the
+    input where they are; of a ``validate_inputs`` with several arguments all would be blamed.
+
+    Raises:
+        ValueError: one has not, with what it has.
+    """
     for i in node.define_schema().inputs:
         choice = choices.get(i.id)
         if choice is not None and choice not in (known := i.as_dict()["options"]):
-            return f"'{i.id}' is '{choice}'; expected one of: {', '.join(known)}."
-    return True
+            raise ValueError(f"'{i.id}' is '{choice}'; expected one of: {', '.join(known)}.")
 
 
 def option_input(table: type, name: str, note: str = "", **others: Any) -> io.Input:

@@ -19,7 +19,7 @@ from ..adain_core.options import ModelOptions
 from ..adain_core.pipeline.analyzer import StyleAnalyzer
 from ..adain_core.pipeline.transfer import StyleTransfer
 from ..adain_core.runtime.device import resolve_dtype
-from ..adain_core.runtime.progress import Progress
+from ..adain_core.runtime.progress import Progress, ignore_progress
 from ..adain_core.runtime.tables import options_of
 from .inputs import check_choices, input_for
 from .progress import interrupt_between_layers, progress_bar
@@ -28,6 +28,7 @@ from .types import AdaINModel, Model
 
 FOLDER = "adain"
 _OPTIONS = options_of(ModelOptions)
+MODEL_TOOLTIP = f"From Load AdaIN Model; without one, the embedded model {_OPTIONS['model'].default}."
 OWN_DECODER = _OPTIONS["decoder"].unset
 _MOST_LOADED = 4
 _loaded: dict[tuple[object, ...], Model] = {}
@@ -40,9 +41,10 @@ def register_folder(name: str) -> None:
     folder_paths.folder_names_and_paths[name] = (paths, {".safetensors"})
 
 
-def model_names() -> list[str]:
-    """The embedded models and the files in ``models/adain``."""
-    return [*embedded_models(), *folder_paths.get_filename_list(FOLDER)]
+def model_names(*more: str) -> list[str]:
+    """The embedded models, the files in ``models/adain`` and more names, the study's small decoders last."""
+    names = [*embedded_models(), *folder_paths.get_filename_list(FOLDER), *more]
+    return sorted(names, key=lambda name: name.startswith("study-"))
 
 
 def hub_names() -> list[str]:
@@ -74,7 +76,7 @@ def model_path(name: str, what: str) -> Path:
     if name not in folder_paths.get_filename_list(FOLDER):
         raise ValueError(
             f"'{what}' is '{name}', which is not there. Expected one of: {', '.join(model_names())}. Files belong into"
-            f" {folder_paths.get_folder_paths(FOLDER)[0]}; press R to see new ones."
+            f" ComfyUI's models/{FOLDER}; press R to see new ones."
         )
     return Path(folder_paths.get_full_path_or_raise(FOLDER, name))
 
@@ -102,6 +104,11 @@ def _load(name: str, files: list[Path], dtype: torch.dtype, progress: Progress) 
 
 def _read(name: str, files: list[Path], dtype: torch.dtype, progress: Progress) -> Model:
     weights = load_weights(files[0])
+    if len(files) > 1 and (other := load_weights(files[1]).space) != weights.space:
+        raise ValueError(
+            f"Choose a 'decoder' for the space of 'model', or the model's own: 'model' belongs to the space"
+            f" {weights.space}, 'decoder' to {other}."
+        )
     if len(files) > 1 or weights.decoder:
         weights = load_model(*files, folders=map(Path, folder_paths.get_folder_paths(FOLDER)), progress=progress)
     model: StyleAnalyzer
@@ -130,6 +137,12 @@ def _model_file(model: str, hub_address: str, progress: Progress) -> Path:
     return fetch_preset(preset, progress) if preset else model_path(model, "model")
 
 
+def default_model(progress: Progress = ignore_progress) -> Model:
+    """What nodes use to which no model is connected: the embedded default, as the loader would load it."""
+    name = _OPTIONS["model"].default
+    return _load(name, [model_path(name, "model")], _dtype(_OPTIONS["dtype"].default), progress)
+
+
 class AdaINModelLoader(io.ComfyNode):
     """The model that every other node needs."""
 
@@ -139,13 +152,14 @@ class AdaINModelLoader(io.ComfyNode):
         return node_schema(
             "AdaINModelLoader",
             "Load AdaIN Model",
+            advanced=("precision", "hub_address"),
             aliases=["style transfer model", "adain loader", "vgg19", "decoder", "neural style model"],
             description="Loads an encoder and a decoder for style transfer: an embedded model, a .safetensors file in"
             " models/adain, or one from the Hugging Face Hub.",
             inputs=[
                 input_for(
                     "model",
-                    replace(_OPTIONS["model"], choices=(*names, *hub_names())),
+                    replace(_OPTIONS["model"], choices=tuple(model_names(*hub_names()))),
                     "Files belong into ComfyUI's models/adain folder; press R after adding some.",
                 ),
                 input_for(
@@ -161,21 +175,14 @@ class AdaINModelLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(
-        cls,
-        model: str | None = None,
-        decoder: str | None = None,
-        precision: str | None = None,
-        hub_address: str | None = None,
-    ) -> bool | str:
+    def validate_inputs(cls, model: str | None = None) -> bool | str:
+        # What is in the brackets of a preset may have changed since a workflow was saved.
+        if model is None or hub_preset(model):
+            return True
         try:
-            if model is not None and not (hub_address or "").strip() and not hub_preset(model):
-                model_path(model, "model")
-            if decoder not in (None, OWN_DECODER):
-                model_path(decoder, "decoder")
+            return bool(model_path(model, "model"))
         except ValueError as error:
             return str(error)
-        return check_choices(cls, precision=precision)
 
     @classmethod
     def fingerprint_inputs(
@@ -190,6 +197,7 @@ class AdaINModelLoader(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: str, decoder: str, precision: str, hub_address: str = "") -> io.NodeOutput:
+        check_choices(cls, decoder=decoder, precision=precision)
         hub_address = hub_address.strip()
         progress = progress_bar()
         try:

@@ -88,8 +88,8 @@ def blend(
     """
     if style.space != content.features.space:
         raise ValueError(
-            f"'style' comes from a model with space {style.space}, but the content from one with space"
-            f" {content.features.space}; use one model for both, and styles that were saved with it."
+            "Use one model for 'style' and 'features', and styles that were saved with it: 'style' belongs to the space"
+            f" {style.space}, 'features' to {content.features.space}."
         )
     count = len(content.features.image)
     check_counts(count, style.count)
@@ -121,8 +121,8 @@ def decode(model: Model, content: Content, progress: Progress, tile: TileSize = 
     """
     if content.features.space != model.space:
         raise ValueError(
-            f"'features' comes from a model with space {content.features.space}, but 'model' has the space"
-            f" {model.space}; use the model that encoded them, or another decoder for it."
+            "Use the model that encoded 'features', or another decoder for it: 'features' belongs to the space"
+            f" {content.features.space}, 'model' to {model.space}."
         )
     stylizer = model.load()
     images = []
@@ -183,10 +183,6 @@ class AdaINComputeStyleStats(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, batch: str | None = None, detail: str | None = None) -> bool | str:
-        return check_choices(cls, batch=batch, detail=detail)
-
-    @classmethod
     def execute(
         cls,
         model: Model,
@@ -197,6 +193,7 @@ class AdaINComputeStyleStats(io.ComfyNode):
         mask: Tensor | None = None,
         style_size: int = 0,
     ) -> io.NodeOutput:
+        check_choices(cls, batch=batch, detail=detail)
         progress = progress_bar()
         wanted = DETAILS[detail]
         return io.NodeOutput(
@@ -232,18 +229,15 @@ class AdaINMixStyles(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, method: str | None = None) -> bool | str:
-        return check_choices(cls, method=method)
-
-    @classmethod
     def execute(cls, method: str, **inputs: StyleStats | float) -> io.NodeOutput:
+        check_choices(cls, method=method)
         styles = connected(inputs, "style", MOST_STYLES)
         first = next(iter(styles))
         for i, style in styles.items():
             if style.space != styles[first].space:
                 raise ValueError(
-                    f"'style_{i}' comes from a model with space {style.space}, but 'style_{first}' from one with"
-                    f" space {styles[first].space}; measure them with the same model."
+                    f"Measure all styles with the same model: 'style_{i}' belongs to the space {style.space},"
+                    f" 'style_{first}' to {styles[first].space}."
                 )
         parts, weights = list(styles.values()), [inputs.get(f"weight_{i}", 1.0) for i in styles]
         if method == "linear":
@@ -281,13 +275,10 @@ class AdaINBlend(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, transform: str | None = None) -> bool | str:
-        return check_choices(cls, transform=transform)
-
-    @classmethod
     def execute(
         cls, features: Content, style: StyleStats, alpha: float, transform: str, mask: Tensor | None = None
     ) -> io.NodeOutput:
+        check_choices(cls, transform=transform)
         return io.NodeOutput(blend(features, style, alpha, transform, mask, progress_bar()))
 
 

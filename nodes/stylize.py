@@ -11,13 +11,15 @@ from ..adain_core.options import Options, StyleOptions
 from ..adain_core.pipeline.layers import Look, layers_of
 from ..adain_core.pipeline.runner import run
 from ..adain_core.runtime.progress import section
+from ..adain_core.styles.stats import StyleStats
 from .images import from_image, from_mask, to_image, transparency_at
 from .inputs import EACH, OFF, alpha_input, check_choices, from_inputs, option_input, tile_input
+from .models import MODEL_TOOLTIP, default_model
 from .progress import progress_bar
 from .regions import masked_styles, regions_input
 from .schema import node_schema
 from .steps import check_counts
-from .types import AdaINModel, Model, Region
+from .types import AdaINModel, Model, Region, check_space, style_input
 
 
 class AdaINStylize(io.ComfyNode):
@@ -39,11 +41,16 @@ class AdaINStylize(io.ComfyNode):
                 "van gogh",
                 "filter",
             ],
+            advanced=("transform", "work_size", "batch", "tile", "low_memory", "style_size"),
             description="A picture in the style of another, in one step.",
             inputs=[
-                AdaINModel.Input("model", tooltip="From Load AdaIN Model."),
+                AdaINModel.Input("model", optional=True, tooltip=MODEL_TOOLTIP),
                 io.Image.Input("content", tooltip="What the result shows: one picture or a batch."),
-                io.Image.Input("style", tooltip="How the result looks: one picture or a batch. Its size is free."),
+                style_input(
+                    "style",
+                    "How the result looks: a picture of any size, a batch of them, or a style from Compute Style Stats,"
+                    " Mix Styles or Load Style.",
+                ),
                 alpha_input(),
                 option_input(Options, "transform"),
                 option_input(Options, "keep_colors"),
@@ -70,21 +77,10 @@ class AdaINStylize(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(
-        cls,
-        transform: str | None = None,
-        keep_colors: str | None = None,
-        batch: str | None = None,
-        tile: str | None = None,
-    ) -> bool | str:
-        return check_choices(cls, transform=transform, keep_colors=keep_colors, batch=batch, tile=tile)
-
-    @classmethod
     def execute(
         cls,
-        model: Model,
         content: Tensor,
-        style: Tensor,
+        style: Tensor | StyleStats,
         alpha: float,
         transform: str,
         keep_colors: str,
@@ -93,22 +89,35 @@ class AdaINStylize(io.ComfyNode):
         style_scale: float,
         batch: str,
         tile: str,
+        model: Model | None = None,
         mask: Tensor | None = None,
         style_mask: Tensor | None = None,
         low_memory: bool = Options.low_memory,
         style_size: int = 0,
         regions: Sequence[Region] | None = None,
     ) -> io.NodeOutput:
-        if regions and keep_colors not in (OFF, "luminance"):
+        check_choices(cls, transform=transform, keep_colors=keep_colors, batch=batch, tile=tile)
+        measured = isinstance(style, StyleStats)
+        if (regions or measured) and keep_colors not in (OFF, "luminance"):
             raise ValueError(
-                f"'keep_colors' is {keep_colors}, which recolors style pictures before they are measured, but"
-                " 'regions' holds measured styles; use luminance."
+                f"Set 'keep_colors' to luminance: {keep_colors} recolors style pictures before they are measured, but"
+                f" '{'style' if measured else 'regions'}' is measured already."
             )
-        check_counts(len(content), len(style) if batch == EACH else 1)
         progress = progress_bar()
+        model = model or default_model()
         pictures, transparency = from_image(content, "content")
-        styles, _ = from_image(style, "style")
-        count = len(styles) if batch == EACH and len(pictures) == 1 else len(pictures)
+        if measured:
+            check_space(style, "style", model)
+            if style_mask is not None or style_scale != 1 or style_size:
+                raise ValueError(
+                    "Set 'style_mask', 'style_scale' and 'style_size' where 'style' is measured, or connect a picture."
+                )
+            styles, count = style, style.count
+        else:
+            styles, _ = from_image(style, "style")
+            count = len(styles) if batch == EACH else 1
+        check_counts(len(pictures), count)
+        count = max(len(pictures), count)
         options = from_inputs(
             Options,
             alpha=alpha,
@@ -123,7 +132,7 @@ class AdaINStylize(io.ComfyNode):
         )
         looks = [Look([styles], mask=from_mask(mask, "mask", "content", count), each=batch == EACH)]
         looks += [Look([look], mask=where) for where, look in masked_styles(regions or (), model, "content", count)]
-        where = from_mask(style_mask, "style_mask", "style", len(styles))
+        where = None if measured else from_mask(style_mask, "style_mask", "style", len(styles))
         stylizer = model.load()
         layers, left = layers_of(stylizer, looks, options, where, section(progress, 0.0, 0.3))
         (result,) = run(stylizer, [pictures], layers, left, progress=section(progress, 0.3, 1.0))

@@ -21,6 +21,12 @@ AdaINFeatures = io.Custom("ADAIN_FEATURES")
 AdaINStyle = io.Custom("ADAIN_STYLE")
 AdaINRegions = io.Custom("ADAIN_REGIONS")
 
+
+def style_input(name: str, tooltip: str, optional: bool = False) -> io.Input:
+    """An input for a style, as a picture or measured."""
+    return io.MultiType.Input(name, [io.Image, AdaINStyle], optional=optional, tooltip=tooltip)
+
+
 Region = tuple[Tensor, StyleStats]
 """A MASK and the style for where it is white; an ADAIN_REGIONS is a tuple of them."""
 
@@ -75,8 +81,8 @@ def check_space(style: StyleStats, name: str, model: Model) -> None:
     """
     if style.space != model.space:
         raise ValueError(
-            f"'{name}' comes from a model with space {style.space}, but 'model' has the space {model.space};"
-            " use one model for both, and styles that were saved with it."
+            f"Use one model for '{name}' and 'model', and styles that were saved with it: '{name}' belongs to the space"
+            f" {style.space}, 'model' to {model.space}."
         )
 
 

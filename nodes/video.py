@@ -9,14 +9,16 @@ from torch import Tensor
 
 from ..adain_core.films.smoothing import Mask, StyleOverTime, StyleTimeline, stylize_film
 from ..adain_core.options import FilmOptions, Options
+from ..adain_core.pipeline.layers import Look, style_of
 from ..adain_core.styles.stats import StyleStats
 from .batches import join
 from .images import from_image, from_mask, to_image, transparency_at
 from .inputs import alpha_input, check_choices, from_inputs, option_input, tile_input
-from .progress import progress_bar
+from .models import MODEL_TOOLTIP, default_model
+from .progress import heed_stop, progress_bar
 from .regions import masked_styles, regions_input
 from .schema import node_schema
-from .types import AdaINModel, AdaINStyle, Model, Region, check_space
+from .types import AdaINModel, Model, Region, check_space, style_input
 
 _TOGETHER = 4
 
@@ -30,19 +32,22 @@ class AdaINStylizeVideo(io.ComfyNode):
             "AdaINStylizeVideo",
             "AdaIN Stylize Video (Style Transfer)",
             aliases=["video style transfer", "stylize video", "flicker", "temporal smoothing", "film"],
+            advanced=("cut", "low_memory", "transform", "work_size", "tile"),
             description="Stylizes a batch of frames. The statistics of the frames are smoothed over time, so that the"
             " result does not flicker, and start anew at cuts.",
             inputs=[
-                AdaINModel.Input("model", tooltip="From Load AdaIN Model."),
+                AdaINModel.Input("model", optional=True, tooltip=MODEL_TOOLTIP),
                 io.Image.Input("frames", tooltip="The frames in the order of time."),
-                AdaINStyle.Input("style", tooltip="From Compute Style Stats, Mix Styles or Load Style."),
+                style_input(
+                    "style",
+                    "How the result looks: a picture of any size, or a style from Compute Style Stats, Mix Styles or"
+                    " Load Style.",
+                ),
                 alpha_input(),
                 option_input(FilmOptions, "smoothing"),
                 option_input(FilmOptions, "cut"),
                 option_input(Options, "keep_colors"),
-                AdaINStyle.Input(
-                    "style_end", optional=True, tooltip="A second style; the first one turns into it over the film."
-                ),
+                style_input("style_end", "A second style; the first one turns into it over the film.", optional=True),
                 io.Mask.Input(
                     "mask",
                     optional=True,
@@ -59,22 +64,16 @@ class AdaINStylizeVideo(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(
-        cls, keep_colors: str | None = None, transform: str | None = None, tile: str | None = None
-    ) -> bool | str:
-        return check_choices(cls, keep_colors=keep_colors, transform=transform, tile=tile)
-
-    @classmethod
     def execute(
         cls,
-        model: Model,
         frames: Tensor,
-        style: StyleStats,
+        style: Tensor | StyleStats,
         alpha: float,
         smoothing: float,
         cut: float,
         keep_colors: str,
-        style_end: StyleStats | None = None,
+        model: Model | None = None,
+        style_end: Tensor | StyleStats | None = None,
         mask: Tensor | None = None,
         low_memory: bool = Options.low_memory,
         transform: str = Options.transform,
@@ -83,17 +82,9 @@ class AdaINStylizeVideo(io.ComfyNode):
         tile: str = Options.tile,
         regions: Sequence[Region] | None = None,
     ) -> io.NodeOutput:
+        check_choices(cls, keep_colors=keep_colors, transform=transform, tile=tile)
+        model = model or default_model()
         rgb, transparency = from_image(frames, "frames")
-        layers = masked_styles(regions or (), model, "frames", len(rgb))
-        styles = [("style", style), ("style_end", style_end), *(("regions", look) for _, look in layers)]
-        for name, stats in ((name, stats) for name, stats in styles if stats is not None):
-            check_space(stats, name, model)
-            if stats.count != 1:
-                raise ValueError(f"'{name}' is a batch of {stats.count} styles; connect one, such as from Mix Styles.")
-        mask = from_mask(mask, "mask", "frames", len(rgb))
-        over_time: StyleOverTime = style
-        if style_end is not None:
-            over_time = StyleTimeline([0, max(1, len(rgb) - 1)], [style, style_end]).at
         options = from_inputs(
             Options,
             alpha=alpha,
@@ -104,6 +95,17 @@ class AdaINStylizeVideo(io.ComfyNode):
             tile=tile,
             low_memory=low_memory,
         )
+        ends = {"style": style, "style_end": style_end}
+        styles = {name: _measured(end, name, model, options) for name, end in ends.items() if end is not None}
+        layers = masked_styles(regions or (), model, "frames", len(rgb))
+        for name, stats in (*styles.items(), *(("regions", look) for _, look in layers)):
+            check_space(stats, name, model)
+            if stats.count != 1:
+                raise ValueError(f"'{name}' is a batch of {stats.count} styles; connect one, such as from Mix Styles.")
+        mask = from_mask(mask, "mask", "frames", len(rgb))
+        over_time: StyleOverTime = styles["style"]
+        if len(styles) > 1:
+            over_time = StyleTimeline([0, max(1, len(rgb) - 1)], list(styles.values())).at
         over = [(look, _over_time(where)) for where, look in layers]
         film = FilmOptions(smoothing, cut)
         stylized = stylize_film(
@@ -117,6 +119,13 @@ class AdaINStylizeVideo(io.ComfyNode):
         )
         images = [to_image(part) for part in stylized]
         return io.NodeOutput(to_image(from_image(join(images), "frames")[0], transparency_at(transparency, size)))
+
+
+def _measured(style: Tensor | StyleStats, name: str, model: Model, options: Options) -> StyleStats:
+    """What is connected to the style input ``name``, measured if it is a picture."""
+    if isinstance(style, StyleStats):
+        return style
+    return style_of(model.load_analyzer(), Look([from_image(style, name)[0]]), options, progress=heed_stop)
 
 
 def _over_time(mask: Tensor | None) -> Mask | None:

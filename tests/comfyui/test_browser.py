@@ -61,7 +61,6 @@ BY_ALIAS = [
     ("neural style", "AdaINStylize"),
     ("artistic", "AdaINStylize"),
     ("van gogh", "AdaINStylize"),
-    ("painting", "AdaINStylize"),
     ("flicker", "AdaINStylizeVideo"),
     ("contact sheet", "AdaINStyleGrid"),
     ("keep colors", "AdaINPreserveColor"),

@@ -65,7 +65,7 @@ class Server:
             value = inputs[i.id]
             if _is_link(value):
                 source = self.nodes[workflow[value[0]]["class_type"]].define_schema().outputs[value[1]]
-                if i.io_type not in ("*", source.io_type):
+                if i.io_type != "*" and source.io_type not in i.io_type.split(","):
                     raise InvalidWorkflow(f"{id}: {i.id} receives {source.io_type}, expected {i.io_type}")
                 continue
             inputs[i.id] = value = _CONVERT.get(i.io_type, lambda v: v)(value)
@@ -94,7 +94,12 @@ class Server:
             else:
                 arguments[name] = fingerprinted[name] = value
                 signature.append((name, value))
-        fingerprint = node.call("fingerprint_inputs", id, fingerprinted) if hasattr(node, "fingerprint_inputs") else ""
+        try:
+            fingerprint = (
+                node.call("fingerprint_inputs", id, fingerprinted) if hasattr(node, "fingerprint_inputs") else ""
+            )
+        except Exception:
+            fingerprint = object()  # as any other: the node has to run, and then says what is wrong
         key = keys[id] = (workflow[id]["class_type"], repr(fingerprint), *sorted(signature, key=lambda item: item[0]))
         if key in self.outputs:
             return

@@ -64,8 +64,14 @@ def test_a_name_that_is_not_listed_is_refused_before_and_during_execution(comfy,
 def test_a_missing_model_stops_the_workflow_before_it_runs(comfy, picture):
     import execution
 
-    with pytest.raises(execution.InvalidWorkflow, match=r"'decoder' is 'gone\.safetensors'"):
+    with pytest.raises(execution.InvalidWorkflow, match=r"'model' is 'gone\.safetensors'.*models/adain; press R"):
+        comfy.run(workflow("gone.safetensors", picture=picture))
+
+
+def test_a_missing_decoder_is_refused_by_the_loader(comfy, picture):
+    with pytest.raises(ValueError, match=r"'decoder' is 'gone\.safetensors'; expected one of: the model's own, lite"):
         comfy.run(workflow(save_model("tiny.safetensors"), "gone.safetensors", picture))
+    assert comfy.executed == []
 
 
 def test_a_second_queue_runs_nothing_and_a_replaced_file_is_noticed(comfy, folder, picture):
@@ -125,7 +131,9 @@ def test_a_model_with_another_decoder_is_named_after_both(comfy):
 
 
 def test_a_decoder_of_another_space_is_refused_by_name(comfy):
-    with pytest.raises(ValueError, match=r"b\.safetensors decodes the space other.*is in the space tiny"):
+    with pytest.raises(
+        ValueError, match=r"Choose a 'decoder' for .* 'model' belongs to the space tiny, 'decoder' to other"
+    ):
         load(comfy, save_model("a.safetensors"), save_model("b.safetensors", space="other"))
 
 

@@ -3,14 +3,18 @@
 import dataclasses
 import inspect
 import json
+import re
 import subprocess
 import sys
+from itertools import groupby
 
 import pytest
 
 from tests.helpers import ROOT
+from tests.nodes.api_forms import WIDGETS
 from tests.nodes.documents import ADVICE, LANGUAGES, documents, help_page
 from tests.nodes.fake import FAKE
+from tests.nodes.models import save_model
 
 IDS = [
     "AdaINModelLoader",
@@ -64,7 +68,10 @@ def test_each_version_of_comfyui_gets_the_fields_that_it_knows(comfy):
     finally:
         latest.use(latest.OLDEST)
     assert not any(hasattr(schema, "search_aliases") for schema in said[latest.OLDEST])
+    assert not any(i.as_dict().get("advanced") for schema in said[latest.OLDEST] for i in schema.inputs)
     for schema in said[latest.NEWEST]:
+        shown = [i for i in schema.inputs if i.io_type in WIDGETS and not i.as_dict().get("advanced")]
+        assert len(shown) <= 4 or schema.node_id == "AdaINMixStyles"
         assert len(schema.search_aliases) == len(set(schema.search_aliases)) > 0
         assert all(alias == alias.lower() for alias in schema.search_aliases)
     with pytest.raises(TypeError, match="search_aliases"):
@@ -91,16 +98,32 @@ def test_every_number_has_a_default_within_its_range(schema):
 
 
 def test_a_choice_that_no_combo_has_is_refused_by_name(comfy, schema):
-    """The node alone: what is connected to it does not matter before the run."""
+    """The node alone, before it looks at anything else."""
+    node = comfy.nodes[schema.node_id]
     for i in (i for i in schema.inputs if i.io_type == "COMBO"):
-        node = comfy.nodes[schema.node_id]
-        arguments = {name: None for name in inspect.signature(node.validate_inputs).parameters}
-        assert node.call("validate_inputs", "1", arguments) is True
-        for choice in i.options["options"]:
-            assert node.call("validate_inputs", "1", arguments | {i.id: choice}) is True
-        answer = node.call("validate_inputs", "1", arguments | {i.id: "nonsense"})
-        assert f"'{i.id}' is 'nonsense'" in answer
-        assert any(choice in answer for choice in i.options["options"])
+        if hasattr(node, "validate_inputs") and i.id in inspect.signature(node.validate_inputs).parameters:
+            answer = node.call("validate_inputs", "1", {i.id: "nonsense"})
+            assert f"'{i.id}' is 'nonsense'" in answer and i.options["options"][0] in answer
+            assert all(node.call("validate_inputs", "1", {i.id: choice}) is True for choice in i.options["options"])
+            continue
+        arguments = {name: None for name in inspect.signature(node.execute).parameters if name != "inputs"}
+        with pytest.raises(ValueError, match=f"'{i.id}' is 'nonsense'; expected one of") as refusal:
+            node.call("execute", "1", arguments | {i.id: "nonsense"})
+        assert all(choice in str(refusal.value) for choice in i.options["options"])
+
+
+def test_no_node_names_several_inputs_in_its_validation(comfy, schema):
+    """ComfyUI would blame each of them for what is wrong with one."""
+    validate = getattr(comfy.nodes[schema.node_id], "validate_inputs", None)
+    assert validate is None or len(inspect.signature(validate).parameters) == 1
+
+
+def test_the_loader_lists_what_people_want_first(comfy):
+    save_model("own.safetensors")
+    names = comfy.nodes["AdaINModelLoader"].define_schema().inputs[0].options["options"]
+    assert names[:2] == ["lite", "lite-large"]
+    kinds = [re.split(r"[-.]", name)[0] for name in names]
+    assert [kind for kind, _ in groupby(kinds)] == ["lite", "vgg19", "own", "vgg19", "study"]
 
 
 def test_the_english_locale_and_the_help_pages_are_those_made_from_the_nodes(comfy):

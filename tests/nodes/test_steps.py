@@ -23,6 +23,36 @@ def stylize(comfy, model, content, style, **options):
     return comfy.call("AdaINStylize", model=model, content=content, style=style, **options)[0]
 
 
+@pytest.mark.parametrize(("skips", "styles"), [("plain", 2), ("concat-both", 1)])
+def test_stylize_takes_a_measured_style_in_place_of_a_picture(comfy, skips, styles):
+    model, content = load(comfy, save_model("m.safetensors", skips=skips)), image(40, 48)
+    pictures = image(32, 40, seed=1, batch=styles)
+    for batch in ("one style", "each"):
+        (style,) = comfy.call("AdaINComputeStyleStats", model=model, image=pictures, batch=batch)
+        expected = stylize(comfy, model, content, pictures, batch=batch)
+        assert torch.equal(stylize(comfy, model, content, style), expected)
+
+
+def test_stylize_does_without_a_loader(comfy):
+    content, style = image(40, 48), image(32, 40, seed=1)
+    (alone,) = comfy.call("AdaINStylize", content=content, style=style)
+    assert torch.equal(alone, stylize(comfy, load(comfy, "lite", precision="auto"), content, style))
+
+
+def test_what_measures_a_style_is_refused_for_a_measured_one(comfy, tiny):
+    (style,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image(seed=1))
+    other = load(comfy, save_model("other.safetensors", space="other", seed=1))
+    for model, options, message in (
+        (tiny, {"style_scale": 2.0}, "'style_scale'.* where 'style' is measured"),
+        (tiny, {"style_size": 64}, "'style_size' where 'style' is measured"),
+        (tiny, {"style_mask": torch.ones(1, 8, 8)}, "Set 'style_mask'"),
+        (tiny, {"keep_colors": "histogram"}, "'keep_colors' to luminance: histogram .* 'style' is measured"),
+        (other, {}, "'style' belongs to the space tiny, 'model' to other"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            stylize(comfy, model, image(), style, **options)
+
+
 @pytest.mark.parametrize("skips", ["plain", "concat-both", "add-content-adain"])
 @pytest.mark.parametrize("channels", [3, 4])
 def test_the_chain_gives_bit_for_bit_what_stylize_gives(comfy, skips, channels):
@@ -259,12 +289,14 @@ def test_models_that_do_not_belong_together_are_named_by_input_and_space(comfy, 
     other = load(comfy, save_model("other.safetensors", space="other", seed=1))
     (features,) = comfy.call("AdaINEncode", model=tiny, image=image())
     (style,) = comfy.call("AdaINComputeStyleStats", model=other, image=image())
-    with pytest.raises(ValueError, match=r"'style' comes from a model with space other.*space tiny"):
+    with pytest.raises(ValueError, match=r"Use one model .* 'style' belongs to the space other, 'features' to tiny"):
         comfy.call("AdaINBlend", features=features, style=style)
-    with pytest.raises(ValueError, match=r"'features' comes from a model with space tiny.*'model' has the space other"):
+    with pytest.raises(
+        ValueError, match=r"Use the model that .* 'features' belongs to the space tiny, 'model' to other"
+    ):
         comfy.call("AdaINDecode", model=other, features=features)
     (fitting,) = comfy.call("AdaINComputeStyleStats", model=tiny, image=image())
-    with pytest.raises(ValueError, match=r"'style_2' comes from a model with space other.*'style_1'.*tiny"):
+    with pytest.raises(ValueError, match="same model: 'style_2' belongs to the space other, 'style_1' to tiny"):
         comfy.call("AdaINMixStyles", style_1=fitting, weight_1=1.0, style_2=style, weight_2=1.0)
 
 
@@ -315,7 +347,7 @@ def test_regions_are_blends_with_masks(comfy, tiny):
     assert torch.equal(stylize(comfy, tiny, content, style, regions=regions), expected)
     close = stylize(comfy, tiny, content, style, regions=regions, low_memory=True)
     torch.testing.assert_close(close, expected, atol=1e-4, rtol=0)
-    with pytest.raises(ValueError, match="'regions' holds measured styles; use luminance"):
+    with pytest.raises(ValueError, match=r"Set 'keep_colors' to luminance: .* 'regions' is measured"):
         stylize(comfy, tiny, content, style, regions=regions, keep_colors="covariance")
 
 

@@ -101,7 +101,7 @@ def test_a_style_of_another_model_is_refused_in_blend(comfy, tiny):
     (name,) = comfy.call("AdaINSaveStyle", style=measured(comfy, other), filename_prefix="s")
     (style,) = comfy.call("AdaINLoadStyle", style=name)
     (features,) = comfy.call("AdaINEncode", model=tiny, image=image())
-    with pytest.raises(ValueError, match="'style' comes from a model with space other"):
+    with pytest.raises(ValueError, match="'style' belongs to the space other"):
         comfy.call("AdaINBlend", features=features, style=style)
 
 

@@ -26,6 +26,17 @@ def video(comfy, model, frames, **options):
     return comfy.call("AdaINStylizeVideo", model=model, frames=frames, **options)[0]
 
 
+def test_pictures_may_stand_for_styles_and_the_loader_may_be_left_out(comfy):
+    frames, waves, sand = film(3), image(32, 40, seed=1), image(40, 32, seed=2)
+    model = load(comfy, "lite", precision="auto")
+    measured = [
+        comfy.call("AdaINComputeStyleStats", model=model, image=look, detail="covariance")[0] for look in (waves, sand)
+    ]
+    for transform in ("adain", "wct"):
+        expected = video(comfy, model, frames, style=measured[0], style_end=measured[1], transform=transform)
+        assert torch.equal(video(comfy, None, frames, style=waves, style_end=sand, transform=transform), expected)
+
+
 def test_it_gives_what_the_library_gives(comfy, tmp_path):
     name = save_model("m.safetensors")
     weights = load_model(tmp_path / "models" / "adain" / name)
@@ -80,7 +91,7 @@ def test_the_bar_reaches_its_end(comfy, tiny):
 
 def test_what_does_not_fit_is_named(comfy, tiny):
     other = load(comfy, save_model("other.safetensors", space="other"))
-    with pytest.raises(ValueError, match=r"'style_end' comes from .* space other.*'model' has the space tiny"):
+    with pytest.raises(ValueError, match="'style_end' belongs to the space other, 'model' to tiny"):
         video(comfy, tiny, film(2), style=style(comfy, tiny, 1), style_end=style(comfy, other, 1))
     with pytest.raises(ValueError, match="'mask' is a batch of 2, but 'frames' of 3"):
         video(comfy, tiny, film(3), style=style(comfy, tiny, 1), mask=torch.rand(2, 48, 64))
@@ -145,7 +156,7 @@ def test_regions_that_do_not_fit_are_named(comfy, tiny):
     for mask, look, message in (
         (torch.ones(2, 8, 8), waves, "'regions' is a batch of 2, but 'frames' of 3"),
         (torch.zeros(1, 64, 64), waves, "A mask in 'regions' is empty"),
-        (full, elsewhere, "'regions' comes from a model with space other"),
+        (full, elsewhere, "'regions' belongs to the space other"),
         (full, batch, "'regions' is a batch of 3 styles"),
     ):
         (regions,) = comfy.call("AdaINRegion", mask=mask, style=look)

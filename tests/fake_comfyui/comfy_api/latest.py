@@ -25,10 +25,12 @@ class _Input:
         if unknown:
             raise TypeError(f"{self.io_type}.Input has no argument {', '.join(sorted(unknown))}")
         self.id, self.optional = id, optional
+        if "advanced" in self.accepted:
+            self.advanced = options.get("advanced")
         self.options = {"display" if key == "display_mode" else key: value for key, value in options.items()}
 
     def as_dict(self) -> dict[str, Any]:
-        return self.options
+        return self.options | ({"advanced": True} if getattr(self, "advanced", None) else {})
 
 
 @dataclass
@@ -43,6 +45,15 @@ def _type(name: str) -> Any:
     return SimpleNamespace(
         Input=type("Input", (_Input,), {"io_type": name}), Output=type("Output", (_Output,), {"io_type": name})
     )
+
+
+class _MultiType:
+    class Input(_Input):
+        """Takes what any of several types gives."""
+
+        def __init__(self, id: str, types: list[Any], **options: Any) -> None:
+            super().__init__(id, **options)
+            self.io_type = ",".join(kind.Output.io_type for kind in types)
 
 
 class _NumberDisplay(StrEnum):
@@ -95,7 +106,7 @@ class _ComfyNode:
         schema = cls.define_schema()
         inputs: dict[str, dict[str, Any]] = {}
         for i in schema.inputs:
-            inputs.setdefault("optional" if i.optional else "required", {})[i.id] = [i.io_type, i.options]
+            inputs.setdefault("optional" if i.optional else "required", {})[i.id] = [i.io_type, i.as_dict()]
         return {
             "input": inputs,
             "output": [o.io_type for o in schema.outputs],
@@ -133,6 +144,7 @@ class _PreviewText:
 # Classes, not modules: `from comfy_api.latest.io import ...` fails in 0.3.64.
 class io:
     Custom = staticmethod(_type)
+    MultiType = _MultiType
     Input, Output = _Input, _Output
     Boolean, Int, Float, String, Combo = map(_type, ("BOOLEAN", "INT", "FLOAT", "STRING", "COMBO"))
     Image = _type("IMAGE")
