@@ -294,3 +294,15 @@ def test_large_pictures_have_processes_of_their_own(
     assert min(seconds) > 0
     assert beyond[0] > beyond[1] > 0
     assert all(total > part for total, part in zip(in_all, beyond, strict=True))
+
+
+def test_numbers_of_pairs_become_means_medians_and_peaks() -> None:
+    empty: dict[str, float | None] = dict.fromkeys(evaluate.COLUMNS)
+    rows = [
+        {**empty, "content": 1.0, "chroma": 0.5, "seconds": 1.0, "MiB": 3.0},
+        {**empty, "content": 2.0, "chroma": None, "seconds": 2.0, "MiB": 7.0},
+        {**empty, "content": 6.0, "chroma": 0.7, "seconds": 9.0},
+    ]
+    found = evaluate.summary(rows)
+    assert (found["content"], found["seconds"], found["MiB"], found["SSIM"]) == (3.0, 2.0, 7.0, None)
+    assert found["chroma"] == pytest.approx(0.6)
