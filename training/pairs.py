@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import torch
@@ -16,6 +16,9 @@ from adain_core.styles.stats import StyleStats
 
 from .command import TrainingError
 from .data import center_square
+
+# Features of a content of 512 px have 8 MB.
+_KEPT_CONTENTS = 64
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def pair_numbers(count: int | None, contents: int, styles: int, every: int = 1) 
 
 
 class Pairs:
-    """Pairs of images as center squares of ``size`` pixels, on the loss network's device; each image is encoded once.
+    """Pairs of images as center squares of ``size`` pixels, on the loss network's device; as long as there are
+    not many contents, each image is encoded once.
 
     Args:
         paths: of contents and styles.
@@ -81,7 +85,7 @@ class Pairs:
             raise TrainingError(f"{count} pairs are called {name}; give the pictures different names.")
         self.loss_network = loss_network
         self.size = size
-        self._content_features = cache(self._encode)
+        self._content_features = lru_cache(_KEPT_CONTENTS)(self._encode)
         self._stats = cache(self._measure)
 
     def __len__(self) -> int:
