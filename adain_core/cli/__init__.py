@@ -34,9 +34,6 @@ class Parser(argparse.ArgumentParser):
         """As argparse does, but an option may stand anywhere: ``photo.jpg -o out.png style.jpg``."""
         if self._subparsers or self._mixing:
             return super().parse_known_args(args, namespace)
-        for arg in args or ():
-            if arg.startswith("--") and arg.endswith("=--"):  # of which argparse makes an empty list
-                self.error(f"argument {arg[:-3]}: '--' is no value")
         self._mixing = True
         try:
             return self.parse_known_intermixed_args(args, namespace)

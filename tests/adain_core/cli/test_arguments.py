@@ -49,8 +49,7 @@ def test_an_argument_says_and_takes_what_the_table_says(parser, action):
 @pytest.mark.parametrize(("parser", "action"), ARGUMENTS)
 def test_a_value_out_of_range_is_refused_by_the_name_of_the_argument(parser, action, capsys):
     entry = entry_of(action)
-    wrong = [] if entry.kind is bool else ["--"]
-    wrong += [entry.low - 1, "nonsense"] if entry.low is not None else ["nonsense"] if entry.choices else []
+    wrong = [entry.low - 1, "nonsense"] if entry.low is not None else ["nonsense"] if entry.choices else []
     wrong += [entry.high * 2 + 1] if entry.high is not None else []
     for value in wrong:
         with pytest.raises(SystemExit) as end:

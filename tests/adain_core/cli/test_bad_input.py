@@ -72,10 +72,10 @@ def test_a_decompression_bomb(refused, tmp_path):
     assert "too many pixels" in refused(content=tmp_path / "bomb.png")
 
 
-@pytest.mark.parametrize("alpha", ["-0.5", "1.5", "nan", "inf", "much", "--"])
+@pytest.mark.parametrize("alpha", ["-0.5", "1.5", "nan", "inf", "much"])
 def test_alpha_out_of_range(refused, alpha):
     message = refused(f"--alpha={alpha}")
-    assert "--alpha" in message and f"'{alpha}'" in message and (alpha == "--" or "from 0 to 1" in message)
+    assert "--alpha" in message and f"'{alpha}' is not a number from 0 to 1" in message
 
 
 @pytest.mark.parametrize(
