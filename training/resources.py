@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 import torch
 
 _STATUS = Path("/proc/self/status")
@@ -41,8 +41,8 @@ def peak_mebibytes(device: torch.device, work: Callable[[], object]) -> float:
         work()
         return math.nan
     # What earlier work freed but the allocator kept would hide what this work needs.
-    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)
+    if hasattr(psutil, "heap_trim"):
+        psutil.heap_trim()
     _CLEAR_PEAK.write_text("5")  # proc(5): the peak resident size becomes the current one
     before = _resident_bytes("VmRSS")
     work()

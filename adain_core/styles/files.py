@@ -1,14 +1,12 @@
 """A style library: small files that hold one style each, to keep and to share.
 
-A style file is a .safetensors with ``mean.<tap>`` and ``std.<tap>`` [C] in float32 and, as metadata, the format's
-version, the kind ``style``, the space, a name and a thumbnail (JPEG in base64): about 16 KB for VGG-19. A style that
+A style file is a .safetensors with ``mean.<tap>`` and ``std.<tap>`` [C] in float32, ``thumbnail``, the bytes of a JPEG,
+and, as metadata, the format's version, the kind ``style``, the space and a name: about 16 KB for VGG-19. A style that
 was measured with more detail has ``covariance.<tap>`` [C, C] or ``quantiles.<tap>`` [C, Q] too: 1 MB and up to 8 MB.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import os
 import re
@@ -37,8 +35,10 @@ _SHAPES = {"mean": "[C]", "std": "[C]", "covariance": "[C, C]", "quantiles": f"[
 _ROUNDING = 1e-4
 # Features of trained encoders stay below 1e5; what is far above overflows on its way through a decoder.
 _MOST = {"mean": 1e6, "std": 1e6, "covariance": 1e12, "quantiles": 1e6}
+_THUMBNAIL = "thumbnail"
 _THUMBNAIL_SIDE = 96
 _MAX_THUMBNAIL_SIDE = 512
+_MAX_THUMBNAIL_BYTES = 2**20
 
 
 class StyleFileError(ValueError):
@@ -105,11 +105,10 @@ def write_style(
     path = Path(path)
     if not is_style_file(path):
         raise StyleFileError(f"'{path.name}' is no name for a style file; let it end in {STYLE_SUFFIX}.")
-    metadata = {"kind": "style", "space": space, "name": name or path.stem}
-    if image is not None:
-        metadata["thumbnail"] = _encode_thumbnail(image)
     data = {key: x.detach().to("cpu", torch.float32).contiguous() for key, x in tensors.items()}
-    write_tensors(path, data, metadata)
+    if image is not None:
+        data[_THUMBNAIL] = _encode_thumbnail(image)
+    write_tensors(path, data, {"kind": "style", "space": space, "name": name or path.stem})
 
 
 def read_style(path: str | os.PathLike[str]) -> tuple[StyleFile, dict[str, Tensor]]:
@@ -137,7 +136,9 @@ def read_style(path: str | os.PathLike[str]) -> tuple[StyleFile, dict[str, Tenso
                     f"{path} is of the kind {kind!r}, not a style; expected a file that a style was saved to."
                 )
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+            jpeg = shapes.pop(_THUMBNAIL, None)
             _check_shapes(path, shapes)
+            thumbnail = _decode_thumbnail(path, jpeg, file.get_tensor) if jpeg is not None else None
             tensors = {key: file.get_tensor(key).float() for key in shapes}
     except (SafetensorError, OSError) as error:
         raise StyleFileError(f"{path} is not a readable {STYLE_SUFFIX} file: {error}.") from error
@@ -145,7 +146,6 @@ def read_style(path: str | os.PathLike[str]) -> tuple[StyleFile, dict[str, Tenso
         part = key.split(".")[0]
         if not ((x.abs() <= _MOST[part]).all() and _IS_SOUND[part](x)):
             raise StyleFileError(f"{path} is damaged: '{key}' holds numbers that are no statistics.")
-    thumbnail = _decode_thumbnail(path, metadata["thumbnail"]) if "thumbnail" in metadata else None
     return StyleFile(path, metadata.get("name", path.stem), metadata.get("space", ""), thumbnail), tensors
 
 
@@ -183,19 +183,24 @@ def _has_shape(kind: str, shape: tuple[int, ...]) -> bool:
     return shape == shape[:1] * (2 if kind == "covariance" else 1)
 
 
-def _encode_thumbnail(image: Tensor) -> str:
+def _encode_thumbnail(image: Tensor) -> Tensor:
     thumbnail = to_pil(Picture(image[:1]))
     thumbnail.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     thumbnail.save(buffer, "JPEG", quality=85)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    return torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
 
 
-def _decode_thumbnail(path: Path, text: str) -> Tensor:
+def _decode_thumbnail(path: Path, shape: tuple[int, ...], get_tensor: Callable[[str], Tensor]) -> Tensor:
     try:
-        with opened(io.BytesIO(base64.b64decode(text, validate=True))) as image:
+        if len(shape) != 1 or shape[0] > _MAX_THUMBNAIL_BYTES:
+            raise ImageError(f"It has the shape {list(shape)}.")
+        jpeg = get_tensor(_THUMBNAIL)
+        if jpeg.dtype != torch.uint8:
+            raise ImageError(f"It has numbers of the type {jpeg.dtype}.")
+        with opened(io.BytesIO(jpeg.numpy().tobytes())) as image:
             if max(image.size) > _MAX_THUMBNAIL_SIDE:
                 raise ImageError(f"It has {image.width} x {image.height} pixels.")
             return from_pil(image).rgb
-    except (binascii.Error, ImageError) as error:
+    except ImageError as error:
         raise StyleFileError(f"{path} is damaged: its thumbnail cannot be read ({error}).") from error

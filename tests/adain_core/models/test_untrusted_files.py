@@ -1,6 +1,5 @@
 """Whatever bytes stand in a file, its reader gives a value or its own error, and never runs or reserves too much."""
 
-import base64
 import io
 import json
 
@@ -117,7 +116,7 @@ def test_any_header(name, tmp_path, header):
 @fuzz
 @given(
     metadata=st.dictionaries(
-        st.sampled_from(["format", "kind", "space", "widths", "decoder", "skip_strength", "name", "thumbnail"]),
+        st.sampled_from(["format", "kind", "space", "widths", "decoder", "skip_strength", "name"]),
         st.sampled_from(["adain-1", "encoder", "decoder", "model", "style", "2,2,2,2", "9,9,9,99999", "1e999", "nan"])
         | st.text(max_size=10),
     )
@@ -194,7 +193,7 @@ def test_a_thumbnail_that_claims_to_be_huge(good, tmp_path):
     jpeg[size : size + 4] = b"\xff\xff\xff\xff"
     path = tmp_path / "style.safetensors"
     path.write_bytes(good[path.name])
-    changed(path, thumbnail=base64.b64encode(jpeg).decode())
+    changed(path, {"thumbnail": torch.frombuffer(jpeg, dtype=torch.uint8)})
     with pytest.raises(StyleFileError, match="thumbnail"):
         StyleStats.load(path)
     assert list_styles(tmp_path) == []
@@ -213,7 +212,7 @@ def test_weights_in_eight_bits_are_read_as_any_others(good, tmp_path):
     path = tmp_path / "weights.safetensors"
     path.write_bytes(good[path.name])
     state = load_weights(path).decoder.state_dict()
-    changed(path, {f"decoder.{key}": value.to(torch.float8_e4m3fn) for key, value in state.items()})
+    changed(path, {f"decoder.{key}": value.to(torch.float8_e4m3fn).contiguous() for key, value in state.items()})
     assert load_weights(path).decoder.conv1_1.weight.dtype == torch.float32
 
 

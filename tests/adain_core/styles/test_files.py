@@ -111,7 +111,12 @@ GOOD = {"mean.relu4_1": torch.zeros(4), "std.relu4_1": torch.ones(4)}
         (GOOD | {"std.relu4_1": torch.full((4,), 3e38)}, STYLE, "no statistics"),
         (GOOD | {"mean.relu4_1": torch.full((4,), -3e38)}, STYLE, "no statistics"),
         (GOOD | {"covariance.relu4_1": torch.full((4, 4), 3e38)}, STYLE, "no statistics"),
-        (GOOD, STYLE | {"thumbnail": "not base64!"}, "thumbnail"),
+        (GOOD | {"thumbnail": torch.tensor([1, 2, 3], dtype=torch.uint8)}, STYLE, "thumbnail cannot be read"),
+        (GOOD | {"thumbnail": torch.zeros(0, dtype=torch.uint8)}, STYLE, "thumbnail cannot be read"),
+        (GOOD | {"thumbnail": torch.zeros(4, 4, dtype=torch.uint8)}, STYLE, r"It has the shape .4, 4."),
+        (GOOD | {"thumbnail": torch.tensor(1, dtype=torch.uint8)}, STYLE, r"It has the shape ..\."),
+        (GOOD | {"thumbnail": torch.zeros(2**20 + 1, dtype=torch.uint8)}, STYLE, r"It has the shape .1048577."),
+        (GOOD | {"thumbnail": torch.zeros(4)}, STYLE, "It has numbers of the type torch.float32"),
         (GOOD | {"covariance.relu4_1": torch.eye(3)}, STYLE, "differs in channels"),
         (GOOD | {"covariance.relu3_1": torch.eye(4)}, STYLE, "differs in channels"),
         (GOOD | {"covariance.relu4_1": torch.ones(4, 3)}, STYLE, "expected .C, C."),
@@ -148,4 +153,4 @@ def test_a_batch_and_another_suffix_are_refused(saved, tmp_path):
         StyleStats.stack([style, style]).save(path)
     with pytest.raises(StyleFileError, match=r"end in \.safetensors"):
         style.save(tmp_path / "waves.pt")
-    assert set(load_file(path)) == {f"{part}.{tap}" for part in ("mean", "std") for tap in style.mean}
+    assert set(load_file(path)) == {"thumbnail", *(f"{part}.{tap}" for part in ("mean", "std") for tap in style.mean)}
