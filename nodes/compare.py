@@ -120,7 +120,7 @@ class AdaINMeasure(io.ComfyNode):
         inputs = {"result": result, "content": content, "style": style}
         pictures = {name: from_image(image, name)[0] for name, image in inputs.items()}
         sizes = [pictures[name].shape[-2:] for name in ("result", "style")]
-        encoder = model.load_encoder(estimate_memory(model.patcher.model.encoder, sizes))
+        encoder = model.load_encoder(estimate_memory(model.networks.encoder, sizes))
         measures = measure_result(encoder, **pictures, progress=progress_bar())
         return io.NodeOutput(_report(model, measures), measures.content, measures.total_style, measures.ssim)
 

@@ -63,7 +63,7 @@ def _load_encoder(
     model: Model, size: tuple[int, int], settings: gatys.Settings, styles: Sequence[gatys.Style]
 ) -> Encoder:
     """The model's encoder, after other models have made room for the optimization of a picture of (H, W)."""
-    return model.load_encoder(gatys.estimate_memory(model.patcher.model.encoder, size, settings, styles))
+    return model.load_encoder(gatys.estimate_memory(model.networks.encoder, size, settings, styles))
 
 
 class _Watch:

@@ -24,7 +24,7 @@ from ..adain_core.runtime.tables import options_of
 from .inputs import check_choices, input_for
 from .progress import interrupt_between_layers, progress_bar
 from .schema import node_schema
-from .types import AdaINModel, Model
+from .types import AdaINModel, Held, Model
 
 FOLDER = "adain"
 _OPTIONS = options_of(ModelOptions)
@@ -117,7 +117,7 @@ def _read(name: str, files: list[Path], dtype: torch.dtype, progress: Progress) 
     else:
         model = StyleAnalyzer(weights.encoder, weights.space, dtype=dtype)
     interrupt_between_layers(model)
-    patcher = ModelPatcher(model, model_management.get_torch_device(), model_management.unet_offload_device())
+    patcher = ModelPatcher(Held(model), model_management.get_torch_device(), model_management.unet_offload_device())
     return Model(name, weights.space, patcher)
 
 

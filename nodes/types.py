@@ -8,7 +8,7 @@ import torch
 from comfy.model_management import load_models_gpu
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..adain_core.networks.encoder import Encoder
 from ..adain_core.pipeline.analyzer import StyleAnalyzer
@@ -31,6 +31,14 @@ Region = tuple[Tensor, StyleStats]
 """A MASK and the style for where it is white; an ADAIN_REGIONS is a tuple of them."""
 
 
+class Held(nn.Module):
+    """What ComfyUI moves between devices. It writes attributes of its own onto the module, such as ``device``."""
+
+    def __init__(self, networks: StyleAnalyzer) -> None:
+        super().__init__()
+        self.networks = networks
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """The value of an ADAIN_MODEL.
@@ -38,12 +46,17 @@ class Model:
     Args:
         name: what the user chose in the loader.
         space: of its features.
-        patcher: ComfyUI's handle on a StyleTransfer, or on a StyleAnalyzer for an encoder alone.
+        patcher: ComfyUI's handle on what is :class:`Held`.
     """
 
     name: str
     space: str
     patcher: ModelPatcher
+
+    @property
+    def networks(self) -> StyleAnalyzer:
+        """A StyleTransfer, or a StyleAnalyzer for an encoder alone, wherever it is."""
+        return self.patcher.model.networks
 
     def load(self) -> StyleTransfer:
         """The pipeline, on the device where ComfyUI wants it, after other models have made room.
@@ -51,7 +64,7 @@ class Model:
         Raises:
             ValueError: there is no decoder.
         """
-        model = self.patcher.model
+        model = self.networks
         if not isinstance(model, StyleTransfer):
             raise ValueError(
                 f"'model' is {self.name}, an encoder alone; choose a 'decoder' for its space {self.space} in Load AdaIN"
@@ -64,13 +77,13 @@ class Model:
     def load_analyzer(self) -> StyleAnalyzer:
         """What measures styles, which needs no decoder, on the device where ComfyUI wants it."""
         self.load_encoder()
-        return self.patcher.model
+        return self.networks
 
     def load_encoder(self, memory: int = 0) -> Encoder:
         """The encoder alone, which needs no decoder, on the device where ComfyUI wants it, after other models have made
         room for it and for so many bytes of work."""
         load_models_gpu([self.patcher], memory_required=memory, force_full_load=True)
-        return self.patcher.model.encoder
+        return self.networks.encoder
 
 
 def check_space(style: StyleStats, name: str, model: Model) -> None:

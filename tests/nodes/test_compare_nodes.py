@@ -56,7 +56,7 @@ def test_a_grid_encodes_the_content_once_and_keeps_no_more_than_it_shows(comfy, 
         return sheet(rows, *rest)
 
     monkeypatch.setattr(compare, "contact_sheet", seen)
-    tiny.patcher.model.encoder.register_forward_pre_hook(lambda _, pictures: encoded.append(pictures[0].shape[-1]))
+    tiny.networks.encoder.register_forward_pre_hook(lambda _, pictures: encoded.append(pictures[0].shape[-1]))
     inputs = {"style_1": image(128, 128, seed=1), "style_2": image(128, 128, seed=2, batch=2), "model_1": tiny}
     comfy.call("AdaINStyleGrid", content=image(96, 192, channels=4), alphas="0, 0.5, 1", cell=64, **inputs)
     assert encoded.count(192) == 1
@@ -112,7 +112,7 @@ def test_other_models_make_room_for_measuring_one_picture_the_largest(comfy, tin
         comfy.call("AdaINMeasure", model=tiny, **({"result": image(), "content": image(), "style": image()} | pictures))
         return model_management.required[-1]
 
-    first_maps = 4 * tiny.patcher.model.encoder.widths[0] * 40 * 56
+    first_maps = 4 * tiny.networks.encoder.widths[0] * 40 * 56
     assert 3 * first_maps < asked() < 10 * first_maps
     assert asked(result=image(batch=4), style=image(batch=2)) == asked()
     assert asked(result=image(80, 56)) == asked(style=image(40, 112)) == 2 * asked()

@@ -109,7 +109,7 @@ def test_weights_are_read_again_only_when_their_content_changes(comfy, folder):
 def test_the_precision_is_that_of_the_convolutions(comfy):
     name = save_model("tiny.safetensors")
     for precision in ("float32", "bfloat16", "float16"):
-        decoder = load(comfy, name, precision=precision).patcher.model.decoder
+        decoder = load(comfy, name, precision=precision).networks.decoder
         assert next(decoder.parameters()).dtype == getattr(torch, precision)
 
 
@@ -121,7 +121,7 @@ def test_a_decoder_alone_finds_its_encoder_beside_it(comfy):
 
 def test_another_decoder_for_the_same_encoder(comfy):
     model = load(comfy, save_model("a.safetensors"), save_model("b.safetensors", skips="concat-content"))
-    assert str(model.patcher.model.decoder.skips) == "concat-content"
+    assert str(model.networks.decoder.skips) == "concat-content"
 
 
 def test_a_model_with_another_decoder_is_named_after_both(comfy):

@@ -125,7 +125,7 @@ def test_recolored_styles_are_kept_only_for_a_decoder_that_looks_at_them(comfy, 
 @pytest.mark.parametrize("styles", [1, 3])
 def test_the_content_is_encoded_once_whatever_the_skips(comfy, skips, styles):
     model, encoded = load(comfy, save_model("m.safetensors", skips=skips)), []
-    encoder = model.patcher.model.encoder
+    encoder = model.networks.encoder
     encoder.register_forward_pre_hook(lambda _, pictures: encoded.append(tuple(pictures[0].shape[-2:])))
     stylize(comfy, model, image(), image(64, 64, seed=1, batch=styles), batch="each")
     assert encoded.count((40, 56)) == 1

@@ -56,4 +56,5 @@ def load_models_gpu(models: list, memory_required: float = 0, force_full_load: b
     required.append(memory_required)
     for patcher in models:
         patcher.model.to(patcher.load_device)
+        patcher.model.device = patcher.load_device
         loaded.append(patcher)
