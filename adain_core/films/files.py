@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections import deque
@@ -344,9 +345,9 @@ def _open(path: Path) -> av.container.InputContainer:
         raise VideoError(f"There is no film {path}.")
     try:
         film = av.open(str(path), options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"})
-    except av.error.ArgumentError as error:  # for what is not on the list
-        raise _no_film(path) from error
     except errors as error:
+        if getattr(error, "errno", None) == errno.EINVAL:  # for what is not on the list
+            raise _no_film(path) from error
         raise VideoError(f"{path} cannot be read as a film: {error}.") from error
     if not film.streams.video:
         film.close()

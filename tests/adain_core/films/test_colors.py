@@ -27,15 +27,17 @@ def planes_of(color: tuple[float, ...], matrix: int, full: bool) -> list[int]:
     return [round(16 + 219 * luma), *(round(128 + 224 * c) for c in chroma)]
 
 
-def make_film(path: Path, planes: list[list[int]], size: tuple[int, int] = (64, 64), **tags: int) -> Path:
+def make_film(
+    path: Path, planes: list[list[int]], size: tuple[int, int] = (64, 64), codec: str = "libx264", **tags: int
+) -> Path:
     """A film of flat frames of these numbers, tagged or not."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=25, options={"crf": "1"})
-        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        video = container.add_stream(codec, rate=25, options={"crf": "1"} if codec == "libx264" else {"q": "1"})
+        video.width, video.height, video.pix_fmt = *size, "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for name, value in tags.items():
             setattr(video.codec_context, name, value)
         for numbers in planes:
-            frame = av.VideoFrame(*size, "yuv420p")
+            frame = av.VideoFrame(*size, video.pix_fmt)
             for plane, number in zip(frame.planes, numbers, strict=True):
                 plane.update(bytes([number]) * plane.buffer_size)
             container.mux(video.encode(frame))
@@ -118,3 +120,11 @@ def test_a_film_of_rgb_has_its_colors(tmp_path):
     (numbers,), context = planes_in(tmp_path / "out.mp4")
     assert np.abs(np.array(numbers) - planes_of((0.8, 0.302, 0.2), 1, False)).max() <= 1.5
     assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
+
+
+def test_a_film_of_photographs_has_the_full_range(tmp_path):
+    film = make_film(tmp_path / "film.mov", [planes_of(color, 5, True) for color in COLORS], codec="mjpeg")
+    for frame, color in zip(read_frames(film), COLORS, strict=True):
+        assert (frame.mean(dim=(0, 2, 3)) - torch.tensor(color)).abs().max() < 5 / 255
+    convert_film(film, tmp_path / "out.mp4", lambda frames: frames)
+    assert planes_in(tmp_path / "out.mp4")[1].color_range == 2

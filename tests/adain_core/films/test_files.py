@@ -195,9 +195,12 @@ def identity(pictures):
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_damaged_frames_are_named(tmp_path, codec):
     film = lively(tmp_path / "film.mkv", codec)
+    with av.open(str(film)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0)]
     content = bytearray(film.read_bytes())
-    for place in range(len(content) // 2, len(content) // 2 + 400, 20):
-        content[place] ^= 16
+    for packet in packets[15:25]:
+        middle = content.index(packet) + len(packet) // 2
+        content[middle : middle + 20] = bytes(byte ^ 0x55 for byte in content[middle : middle + 20])
     film.write_bytes(content)
     with pytest.raises(VideoError, match=r"damaged|could not be made"):
         convert_film(film, tmp_path / "out.mp4", identity)
