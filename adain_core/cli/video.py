@@ -11,18 +11,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..films.files import (
-    VIDEO_SUFFIXES,
-    FrameFunction,
-    VideoError,
-    check_sound,
-    convert_film,
-    count_frames,
-    duration_of,
-    frame_times,
-    join_films,
-    read_frames,
-)
+from ..films.colors import VideoError
+from ..films.files import VIDEO_SUFFIXES, FrameFunction, check_sound, convert_film, join_films
+from ..films.reading import count_frames, duration_of, frame_times, one_for_each, read_masks
 from ..films.smoothing import Mask, StyleOverTime, StyleTimeline, stylize_film
 from ..images.files import IMAGE_SUFFIXES, list_images
 from ..options import FilmOptions, ModelOptions
@@ -96,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         check_sound(args.content, args.out)
         part.unlink(missing_ok=True)
     with progress_bar("video") as progress:
-        convert_film(args.content, part, change, span, progress)
+        convert_film(args.content, part, change, span, progress, part=span is not None)
     processes.leave()
     if processes.rank == 0:
         if span:
@@ -176,23 +167,7 @@ def is_one_picture(path: Path) -> bool:
 def masks_of(path: Path, first: int) -> Mask:
     """The mask of an image for all frames, or those of a film or of a folder of images one by one from the number of a
     frame on."""
-    masks: Iterator[Tensor]
     if is_one_picture(path):
         return read_mask(path)
-    if path.is_dir():
-        masks = map(read_mask, list_images(path)[first:])
-    else:
-        masks = map(_matte, islice(read_frames(path), first, None))
-
-    def at(number: int) -> Tensor:
-        mask = next(masks, None)
-        if mask is None:
-            raise VideoError(f"{path} ends before the film; give a mask for each frame, or one image for all.")
-        return mask
-
-    return at
-
-
-def _matte(frame: Tensor) -> Tensor:
-    """A mask [1, H, W] from a frame of a film, whose compression leaves black and white a little off."""
-    return ((frame.mean(dim=1) - 0.02) / 0.96).clamp(0, 1)
+    masks = map(read_mask, list_images(path)) if path.is_dir() else read_masks(path)
+    return one_for_each(islice(masks, first, None), path)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from adain_core.cli.video import at_frames, masks_of
-from adain_core.films.files import frame_times
+from adain_core.films.reading import frame_times
 from adain_core.films.smoothing import StyleTimeline
 from adain_core.styles.stats import StyleStats
 from tests.helpers import ROOT

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from adain_core.films.files import VideoError, convert_film, read_frames
+from adain_core.films.colors import VideoError
+from adain_core.films.files import convert_film
+from adain_core.films.reading import read_frames
 
 av = pytest.importorskip("av")
 

@@ -7,7 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from adain_core.films.files import VideoError, convert_film, duration_of, join_films
+from adain_core.films.colors import VideoError
+from adain_core.films.files import convert_film, join_films
+from adain_core.films.reading import (
+    count_frames,
+    duration_of,
+    frame_times,
+    one_for_each,
+    read_frames,
+    read_masks,
+)
 
 av = pytest.importorskip("av")
 
@@ -43,6 +52,10 @@ def frames(path: Path) -> list[tuple[float, np.ndarray]]:
 def sound(path: Path) -> bytes:
     with av.open(str(path)) as container:
         return b"".join(bytes(packet) for packet in container.demux(audio=0) if packet.size)
+
+
+def identity(pictures):
+    return pictures
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -115,7 +128,7 @@ def test_a_film_that_is_interrupted_before_its_first_frame_leaves_what_was_there
 
 
 def test_a_span_without_frames_writes_nothing(film, tmp_path):
-    convert_film(film, tmp_path / "part.mov", lambda pictures: pictures, (5.0, 6.0))
+    convert_film(film, tmp_path / "part.mov", lambda pictures: pictures, (5.0, 6.0), part=True)
     assert not (tmp_path / "part.mov").exists()
 
 
@@ -155,11 +168,59 @@ def test_a_failed_film_leaves_nothing(film, tmp_path):
 def test_spans_join_to_the_whole(film, tmp_path):
     parts = [tmp_path / "0.mov", tmp_path / "1.mov"]
     for part, span in zip(parts, [(0.0, 0.4), (0.4, float("inf"))], strict=True):
-        convert_film(film, part, lambda pictures: pictures, span)
+        convert_film(film, part, lambda pictures: pictures, span, part=True)
     join_films(parts, film, tmp_path / "out.mp4")
     before, after = frames(film), frames(tmp_path / "out.mp4")
     assert [t for t, _ in after] == pytest.approx([t for t, _ in before], abs=1e-3)
     assert sound(tmp_path / "out.mp4") == sound(film)
+
+
+def timed_sound(path: Path) -> list[tuple[float, bytes]]:
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+        return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in packets]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize(("start", "end"), [(0.0, 0.5), (0.4, 0.75), (0.5, float("inf"))])
+def test_a_span_becomes_a_film_of_its_own_with_its_sound_in_time(film, tmp_path, suffix, start, end):
+    """Also where the sound lies behind all pictures in the file, as in films that were joined."""
+    for source in (film, tmp_path / "behind.mp4"):
+        if not source.exists():
+            convert_film(film, tmp_path / "0.mov", identity, (0.0, float("inf")), part=True)
+            join_films([tmp_path / "0.mov"], film, source)
+        target = tmp_path / f"out{suffix}"
+        convert_film(source, target, identity, (start, end))
+        expected = [(t - start, picture) for t, picture in frames(source) if start <= t < end]
+        made = frames(target)
+        delay = made[0][0] - expected[0][0]  # that of the first packet of AAC, whose time is below 0, in .mkv
+        assert delay == pytest.approx(0, abs=2e-3) or (suffix == ".mkv" and start == 0)
+        assert [t for t, _ in made] == pytest.approx([t + delay for t, _ in expected], abs=2e-3)
+        assert max(np.abs(a - b).mean() for (_, a), (_, b) in zip(made, expected, strict=True)) < 4
+        heard = [(t - start, data) for t, data in timed_sound(source) if (start == 0 or t >= start) and t < end]
+        assert [data for _, data in timed_sound(target)] == [data for _, data in heard]
+        assert [t for t, _ in timed_sound(target)] == pytest.approx([t + delay for t, _ in heard], abs=2e-3)
+
+
+def test_a_film_of_its_own_needs_frames(film, tmp_path):
+    with pytest.raises(VideoError, match=r"has no frames between 5 and 6 s\.$"):
+        convert_film(film, tmp_path / "out.mp4", identity, (5.0, 6.0))
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_frames_and_masks_of_a_span(film):
+    times = frame_times(film)
+    assert count_frames(film) == len(times) == 30
+    span = (times[7], times[12])
+    assert count_frames(film, span) == 5
+    whole, some = list(read_frames(film)), list(read_frames(film, span))
+    assert len(whole) == 30 and torch.equal(torch.cat(some), torch.cat(whole[7:12]))
+    masks = one_for_each(read_masks(film, span), "matte.mp4")
+    assert masks(0).shape == (1, 48, 64) and not torch.equal(masks(1), masks(2))
+    for number in (3, 4):
+        masks(number)
+    with pytest.raises(VideoError, match=r"matte\.mp4 ends before the film"):
+        masks(5)
 
 
 def test_progress_rises_to_the_end(film, tmp_path):
@@ -186,10 +247,6 @@ def lively(path: Path, codec: str = "libx264", count: int = 40, **options: str) 
             container.mux(video.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
         container.mux(video.encode())
     return path
-
-
-def identity(pictures):
-    return pictures
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
