@@ -29,6 +29,7 @@ NEEDED = [
     "locales/zh/nodeDefs.json",
     "nodes/stylize.py",
     "training/recipes/paper.toml",
+    "subgraphs/Style Transfer.json",
     "web/docs/AdaINStylize/en.md",
     "web/examples.js",
     "workflows/01 Style transfer - a photo in the style of a painting.json",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import urllib.error
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -166,3 +167,13 @@ def test_the_search_for_nodes_lists_the_right_one_among_the_first_five(page, ser
     if (query, wanted) in BY_ALIAS and "search_aliases" not in info:
         pytest.skip("this ComfyUI searches names alone")
     assert info["display_name"] in search(page, query)[:5]
+
+
+def test_the_search_offers_the_blueprints(page, server):
+    names = [path.stem for path in (ROOT / "subgraphs").glob("*.json")]
+    try:
+        server.get("/global_subgraphs")
+    except urllib.error.HTTPError:
+        pytest.skip("this ComfyUI has no blueprints")
+    for name in names:
+        assert name in search(page, name)[:5]
