@@ -16,24 +16,27 @@ from adain_core.networks.encoder import Encoder
 from adain_core.networks.skips import Skips
 
 from .command import TrainingError
-from .networks import LossNetwork, Stylizer, initialize, take_over, with_normalized_input
+from .networks import LossNetwork, NormalizedDecoder, Stylizer, initialize, take_over, with_normalized_input
 from .normalization import LearnedNormalization
-from .recipe import Recipe, as_dict
+from .recipe import Recipe
 
 
-def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str]:
+def build(
+    recipe: Recipe, loss_encoder: Encoder, loss_space: str, style_images: int
+) -> tuple[Stylizer, LossNetwork, str]:
     """The network that learns, the loss network, and the space of the encoder as far as it is known before training.
 
     Args:
         recipe: of the run.
-        style_images: number of images in the style folder.
+        loss_encoder: the recipe's loss network.
+        loss_space: its space.
+        style_images: number of images to learn styles from.
 
     Raises:
         WeightsError: a file is missing or does not fit.
         TrainingError: the decoder beside has other widths, or the teacher of the colors reads other features.
     """
     torch.manual_seed(recipe.seed)
-    loss_encoder, loss_space = load_encoder(recipe.loss_network)
     start = load_weights(resolve(recipe.start)) if recipe.start else None
     if recipe.train_encoder:
         encoder = start.encoder if start and start.encoder else Encoder(recipe.widths)
@@ -44,11 +47,15 @@ def build(recipe: Recipe, style_images: int) -> tuple[Stylizer, LossNetwork, str
         same = recipe.encoder == recipe.loss_network
         encoder, space = (loss_encoder, loss_space) if same else load_encoder(recipe.encoder)
     if recipe.normalize_input:
-        encoder = with_normalized_input(encoder)
-        space = space and space_of(f"{space}-pre-normalized", encoder)
-    decoder = Decoder(encoder.widths[:4], Skips.parse(recipe.decoder, recipe.skip_strength))
+        shared = encoder is loss_encoder
+        loss_encoder = with_normalized_input(loss_encoder)
+        encoder = loss_encoder if shared else with_normalized_input(encoder)
+        space = space_of(f"{space}-pre-normalized", encoder)
+    kind = NormalizedDecoder if recipe.normalize_input else Decoder
+    decoder = kind(encoder.widths[:4], Skips.parse(recipe.decoder, recipe.skip_strength))
     initialize(decoder)
-    take_over(decoder, start.decoder if start else None)
+    if start and start.decoder:
+        decoder.take_over(start.decoder) if recipe.normalize_input else take_over(decoder, start.decoder)
     beside = load_weights(resolve(recipe.beside)).decoder if recipe.beside else None
     if beside:
         if beside.widths != decoder.widths:
@@ -88,28 +95,30 @@ def load_color_teacher(name: str, loss_space: str) -> Decoder:
 
 
 def export(
-    recipe: Recipe, stylizer: Stylizer, space: str, run: Path, style_names: list[str], summary: Mapping[str, object]
+    recipe: Recipe, stylizer: Stylizer, space: str, path: Path, style_names: list[str], summary: Mapping[str, object]
 ) -> None:
-    """Write the run's result.
+    """Write a result.
 
-    ``<RUN's name>.safetensors`` holds the decoder, and the encoder too where no one else has it; the decoder beside has
-    a file of its own, ``<RUN's name>-<its kind>.safetensors``. The learned styles of
-    instance and conditional instance normalization go beside it, as style files in ``styles/``.
+    The file holds the decoder, and the encoder too where no one else has it; the decoder beside has a file of its own,
+    ``<NAME>-<its kind>.safetensors``. The learned styles of instance and conditional instance normalization go beside
+    it, as style files in ``styles/``.
 
     Args:
         recipe: of the run.
         stylizer: what was learned.
         space: from :func:`build`.
-        run: the run's folder.
-        style_names: a name for each image of the style folder.
+        path: of the file, ``<NAME>.safetensors``.
+        style_names: a name for each image that styles were learned from.
         summary: what to say of the training in the file.
     """
-    name = run.resolve().name
+    run, name = path.parent, path.stem
     encoder, decoder, normalization = stylizer.encoder, stylizer.decoder, stylizer.normalization
     space = space or space_of(name, encoder)
     if normalization and normalization.kind == "batch":
         decoder = normalization.fold_into(decoder)
-    changes = {key: value for key, value in as_dict(recipe).items() if value != as_dict(Recipe())[key]}
+    if isinstance(decoder, NormalizedDecoder):
+        decoder = decoder.folded()
+    changes = recipe.model_dump(mode="json", exclude_defaults=True)
     # A path says something on one machine only; the file's name says it everywhere.
     named = {
         key: Path(value).name if key in ("encoder", "loss_network", "start", "beside", "color_teacher") else value
@@ -120,7 +129,7 @@ def export(
         info["license"] = recipe.license
     found_elsewhere = space in (VGG19_NORMALIZED, VGG19_TORCHVISION) or recipe.encoder in embedded_models()
     alone = found_elsewhere and not recipe.train_encoder and not recipe.normalize_input
-    save_weights(Weights(space, None if alone else encoder, decoder, info), run / f"{name}.safetensors")
+    save_weights(Weights(space, None if alone else encoder, decoder, info), path)
     if beside := stylizer.beside:
         save_weights(Weights(space, None, beside, info), run / f"{name}-{beside.skips}.safetensors")
     if normalization:

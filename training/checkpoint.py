@@ -15,7 +15,7 @@ from adain_core.models.errors import WeightsError
 from adain_core.runtime.files import write_atomically
 
 from .command import TrainingError
-from .recipe import Recipe, as_dict
+from .recipe import Recipe
 
 CHECKPOINT = "checkpoint.pt"
 _KEYS = {"step", "recipe", "stylizer", "optimizer", "average"}
@@ -41,7 +41,7 @@ def load_checkpoint(run: Path, recipe: Recipe, processes: int) -> dict[str, Any]
         return None
     state = _read(path)
     # A key that is younger than the checkpoint has had its default value.
-    before = {**as_dict(Recipe()), **state["recipe"]}
+    before = {**Recipe().model_dump(mode="json"), **state["recipe"]}
     changed = sorted(key for key, value in recipe.curve().items() if before[key] != value)
     if changed:
         theirs = ", ".join(f"{key} = {before[key]!r}" for key in changed)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -37,14 +41,49 @@ def find_images(*places: Path) -> list[Path]:
     return sorted(found)
 
 
-def open_image(path: Path) -> Image.Image:
+def by_content(paths: list[Path]) -> dict[Path, str]:
+    """The SHA-256 of each file, in the order of these: one that does not change with the files' names.
+
+    Raises:
+        TrainingError: a file cannot be read.
+    """
+
+    def digest(path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise TrainingError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+    with ThreadPoolExecutor() as threads:
+        digests = dict(zip(paths, threads.map(digest, paths), strict=True))
+    return dict(sorted(digests.items(), key=lambda item: item[1]))
+
+
+def leave_signals_to_the_trainer(_: int) -> None:
+    """For a worker that decodes images, which does not end before the trainer does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def default_workers() -> int:
+    """How many processes decode images when nobody says: one for every two cores that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, max(1, cores // 2))
+
+
+def open_image(path: Path, short_side: int = 0) -> Image.Image:
     """An image file as 8-bit RGB, upright and in sRGB.
+
+    Args:
+        path: of the file.
+        short_side: see :func:`adain_core.images.files.open_image`.
 
     Raises:
         TrainingError: it is damaged, not an image, or too large to be safe.
     """
     try:
-        return files.open_image(path)
+        return files.open_image(path, short_side)
     except ImageError as error:
         raise TrainingError(str(error)) from error
 
@@ -59,6 +98,7 @@ class RandomCrops(Dataset):
     """An endless sequence of random square crops, where crop i is a pure function of (seed, i).
 
     Nothing but i has to be remembered to go on after a break, and several processes share the sequence by its numbers.
+    Images are numbered in the order of their contents' digests, so they may be renamed in between.
 
     Args:
         folder: searched recursively.
@@ -81,7 +121,9 @@ class RandomCrops(Dataset):
         cache_bytes: int = 0,
         recolor: float = 0.0,
     ) -> None:
-        self.paths = find_images(folder)
+        digests = by_content(find_images(folder))
+        self.paths = list(digests)
+        self.digests = list(digests.values())
         self.folder = folder
         self.crop = crop
         self.sizes = (size, size) if isinstance(size, int) else tuple(size)
@@ -92,6 +134,17 @@ class RandomCrops(Dataset):
         self.unreadable = torch.zeros(len(self.paths), dtype=torch.bool).share_memory_()
         self._cache: dict[int, Image.Image] = {}
         self._orders: dict[int, tuple[int, Tensor]] = {}
+
+    def hold_out(self, count: int) -> list[Path]:
+        """Take some images away, before the first crop; their paths.
+
+        Raises:
+            TrainingError: there are no more images than that.
+        """
+        if count >= len(self.paths):
+            raise TrainingError(f"'held_out' = {count}: {self.folder} has {len(self.paths)} images; expected fewer.")
+        taken, self.paths = self.paths[:count], self.paths[count:]
+        return taken
 
     def __getitem__(self, i: int) -> tuple[Tensor, int, int]:
         """The i-th crop of the sequence: uint8 [3, crop, crop], the crop's own number, the number of its image."""
@@ -113,9 +166,10 @@ class RandomCrops(Dataset):
     def _load(self, index: int) -> Image.Image:
         if index in self._cache:
             return self._cache[index]
-        image = open_image(self.paths[index])
         # Nothing larger than the largest short side is ever used: shrink once, here.
-        scale = max(self.sizes[1], self.crop) / min(image.size)
+        largest = max(self.sizes[1], self.crop)
+        image = open_image(self.paths[index], largest)
+        scale = largest / min(image.size)
         if scale < 1:
             image = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
         size = image.width * image.height * 3

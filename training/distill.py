@@ -22,14 +22,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from adain_core.models.spaces import space_of
-from adain_core.models.weights import Weights, load_model, save_weights
+from adain_core.models.weights import Weights, load_model, load_weights, resolve, save_weights
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from adain_core.networks.normalization import adaptive_instance_norm, mean_std
 
-from .command import TrainingError, crop_side, positive_float, positive_int, run_command
-from .data import Numbers, Pairs, RandomCrops
-from .networks import initialize
+from .command import TrainingError, crop_side, four_widths, positive_float, positive_int, run_command
+from .data import Numbers, Pairs, RandomCrops, default_workers
+from .networks import initialize, take_over
 
 DISTILLED = STYLE_TAPS[2:]
 _WEIGHTS = {"inversion": 5.0, "imitation": 5.0, **dict.fromkeys(DISTILLED, 0.5)}
@@ -41,18 +41,19 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--content", type=Path, required=True)
     parser.add_argument("--style", type=Path, required=True)
-    parser.add_argument("--teacher-encoder", type=Path, required=True)
-    parser.add_argument("--teacher-decoder", type=Path, required=True)
+    parser.add_argument("--teacher-encoder", required=True, help="a name or a file")
+    parser.add_argument("--teacher-decoder", required=True, help="an embedded model or a file with a plain decoder")
     parser.add_argument("--out", type=Path, required=True)
     encoder = parser.add_mutually_exclusive_group()
-    encoder.add_argument("--widths", type=positive_int, nargs=4, default=(32, 64, 112, 192))
+    encoder.add_argument("--widths", type=four_widths, default=(32, 64, 112, 192), help="default: 32,64,112,192")
     encoder.add_argument("--keep-encoder", action="store_true", help="learn a decoder for the teacher's own encoder")
+    parser.add_argument("--start", help="model to begin with, as far as its tensors fit (default: random weights)")
     parser.add_argument("--steps", type=positive_int, default=2000)
     parser.add_argument("--batch", type=positive_int, default=8)
     parser.add_argument("--crop", type=crop_side, default=128)
     parser.add_argument("--lr", type=positive_float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1, help="processes that decode images (default: 1)")
+    parser.add_argument("--workers", type=int, default=default_workers(), help="processes that decode images")
     return parser.parse_args(argv)
 
 
@@ -126,6 +127,11 @@ def distill(args: argparse.Namespace) -> None:
     teacher_decoder = teacher.decoder.to(memory_format=nhwc, dtype=torch.bfloat16)
 
     student = Student(None if args.keep_encoder else args.widths, teacher_encoder.widths)
+    if args.start:
+        start = load_weights(resolve(args.start))
+        for network, known in ((student.encoder, start.encoder), (student.decoder, start.decoder)):
+            if network and known:
+                take_over(network, known)
     optimizer = torch.optim.Adam(student.parameters(), lr=args.lr)
     rounds = args.steps + 1
     schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -13,18 +13,15 @@ from tqdm import tqdm
 from adain_core.images.files import write_picture
 from adain_core.images.pictures import Picture
 
+from .boards import open_boards
 from .checkpoint import Log
 from .data import RandomCrops
 from .figures import loss_curves
 from .networks import Stylizer
 from .objective import loss_names
 from .recipe import Recipe
+from .schedule import duration
 from .torchvision_compat import utils
-
-try:
-    from torch.utils.tensorboard import SummaryWriter
-except ImportError:
-    SummaryWriter = None
 
 SAMPLES = 6
 _FEW_CROPS = 4000
@@ -39,7 +36,7 @@ def warn(text: str) -> None:
 
 
 class Monitor:
-    """The records of a run in its folder: log.csv, curves.png, samples.png and, if it is installed, TensorBoard's.
+    """The records of a run in its folder: log.csv, validation.csv, curves.png, samples.png and those of the boards.
 
     Args:
         run: the folder.
@@ -47,49 +44,65 @@ class Monitor:
         first: the step that the run starts or goes on at.
         content: the first crops of it are the sample pictures.
         style: likewise.
-        crops: number of crops that the whole run sees.
+        project: at Weights & Biases, or None.
     """
 
     def __init__(
-        self, run: Path, recipe: Recipe, first: int, content: RandomCrops, style: RandomCrops, crops: int
+        self, run: Path, recipe: Recipe, first: int, content: RandomCrops, style: RandomCrops, project: str | None
     ) -> None:
         run.mkdir(parents=True, exist_ok=True)
         self.run = run
-        columns = ["step", *loss_names(recipe), "total", "grad_norm", "lr", "images_per_s"]
-        self.log = Log(run / "log.csv", columns)
-        self.log.forget_after(first)
+        self.steps = recipe.steps
+        losses = [*loss_names(recipe), "total"]
+        self.log = Log(run / "log.csv", ["step", *losses, "grad_norm", "lr", "images_per_s"])
+        self.validation = Log(run / "validation.csv", ["step", *losses]) if recipe.held_out else None
+        for log in filter(None, (self.log, self.validation)):
+            log.forget_after(first)
         self.bar = tqdm(total=recipe.steps, initial=first, unit="step", disable=None)
-        self.board = SummaryWriter(str(run / "tensorboard"), purge_step=first + 1) if SummaryWriter else None
+        self.boards = open_boards(run, recipe, first, project)
         self.folders = (content, style)
         contents, styles = ([folder[i] for i in range(SAMPLES)] for folder in self.folders)
         self.content = torch.stack([crop for crop, *_ in contents]).float() / 255
         self.style = torch.stack([crop for crop, *_ in styles]).float() / 255
         self.style_images = torch.tensor([image for *_, image in styles])
+        crops = recipe.steps * recipe.batch_size
         if crops < _FEW_CROPS and not recipe.start:
             warn(f"the run sees {crops} crops, far too few to learn anything; {_FEW_CROPS} are a beginning.")
 
-    def row(self, values: Mapping[str, float], waiting: float) -> None:
+    def row(self, step: int, values: Mapping[str, float], seconds: float, waiting: float) -> None:
         """Record an interval.
 
         Args:
+            step: at its end.
             values: under the columns of the log.
+            seconds: that a step takes.
             waiting: share of the time that went into waiting for data.
         """
-        self.log.append(values)
-        if self.board:
-            for name in values.keys() - {"step"}:
-                self.board.add_scalar(name, values[name], values["step"])
-            self.board.flush()  # a killed run does not write what was recorded before its last checkpoint again
-        losses = ", ".join(f"{k} {v:.4g}" for k, v in values.items() if k not in ("step", "lr", "images_per_s"))
+        self.log.append({"step": step, **values})
+        for board in self.boards:
+            board.scalars(values, step)
+        losses = ", ".join(f"{k} {v:.4g}" for k, v in values.items() if k not in ("lr", "images_per_s"))
+        speed = f"{values['images_per_s']:.1f} images/s, {waiting:.0%} of the time waiting for data"
         unreadable = sum(int(folder.unreadable.sum()) for folder in self.folders)
         skipped = f"; {unreadable} unreadable images skipped" if unreadable else ""
-        speed = f"{values['images_per_s']:.1f} images/s, {waiting:.0%} of the time waiting for data"
-        tqdm.write(f"step {values['step']}: {losses}; {speed}{skipped}", file=sys.stderr)
+        left = duration(seconds * (self.steps - step))
+        tqdm.write(f"step {step} of {self.steps}, {left} left: {losses}; {speed}{skipped}", file=sys.stderr)
+
+    def validated(self, step: int, losses: Mapping[str, float], is_best: bool) -> None:
+        """Record what the held-out pairs say."""
+        self.validation.append({"step": step, **losses})
+        for board in self.boards:
+            board.scalars({f"held-out/{name}": value for name, value in losses.items()}, step)
+        text = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+        tqdm.write(f"held-out at step {step}: {text}{', the best so far' if is_best else ''}", file=sys.stderr)
 
     @torch.no_grad()
-    def show(self, stylizer: Stylizer, device: torch.device) -> None:
+    def show(self, step: int, stylizer: Stylizer, device: torch.device) -> None:
         """Refresh the curves and the grid of contents, styles and results."""
-        loss_curves({self.run.name: self.log.path}, self.run / "curves.png")
+        logs = {self.run.name: self.log.path}
+        if self.validation:
+            logs["held-out"] = self.validation.path
+        loss_curves(logs, self.run / "curves.png")
         stylizer.eval()
         # Not through a compiled call: compiling again for another batch size costs more than all the samples.
         results = stylizer.forward(*(x.to(device) for x in (self.content, self.style, self.style_images)))
@@ -97,11 +110,13 @@ class Monitor:
         pictures: Tensor = results.float().clamp(0, 1).cpu()
         grid = utils.make_grid(torch.cat([self.content, self.style, pictures]), nrow=SAMPLES)
         write_picture(Picture(grid[None]), self.run / "samples.png")
+        for board in self.boards:
+            board.picture(grid, step)
         if pictures.std(dim=(1, 2, 3)).max() < _FLAT:
             warn("the samples are flat; try a smaller lr, grad_clip = 1, or start from trained weights.")
 
     def close(self) -> None:
-        """Put the bar and TensorBoard's file away."""
+        """Put the bar and the boards away."""
         self.bar.close()
-        if self.board:
-            self.board.close()
+        for board in self.boards:
+            board.close()

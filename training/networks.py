@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import DEEPEST_TAP, IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS, Encoder
+from adain_core.networks.skips import Skips
 from adain_core.pipeline.blend import Blend, paint
 from adain_core.styles.stats import StyleStats
 
@@ -30,9 +31,9 @@ def initialize(network: Encoder | Decoder) -> None:
         network.color.bias.fill_(-2)
 
 
-def take_over(network: nn.Module, start: nn.Module | None) -> None:
+def take_over(network: nn.Module, start: nn.Module) -> None:
     """Copy the tensors of another network that have the same name and shape here."""
-    known = start.state_dict() if start else {}
+    known = start.state_dict()
     own = network.state_dict()
     network.load_state_dict({key: known[key] if _fits(known.get(key), own[key]) else own[key] for key in own})
 
@@ -49,6 +50,47 @@ def with_normalized_input(encoder: Encoder) -> Encoder:
     color.weight.div_(torch.tensor(IMAGENET_STD))
     color.bias.sub_(color.weight @ torch.tensor(IMAGENET_MEAN))
     return changed
+
+
+class NormalizedDecoder(Decoder):
+    """A decoder that paints in the normalized domain, as the study's did for pre-normalized images: what its last
+    convolution gives has ImageNet's mean and standard deviation removed. They come back at its end, so the pictures are
+    those of any decoder.
+
+    Args:
+        widths: those of the encoder.
+        skips: what joins the decoder from the encoder.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, widths: Sequence[int], skips: Skips) -> None:
+        super().__init__(widths, skips)
+        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+            self.register_buffer(name, torch.tensor(values), persistent=False)
+
+    def forward(self, features: Tensor, maps: Mapping[str, Sequence[Tensor]] | None = None) -> Tensor:
+        """Decode as any decoder does: [B, 3, 8 H, 8 W], about 0..1, not clamped."""
+        return super().forward(features, maps).float() * self.std.view(3, 1, 1) + self.mean.view(3, 1, 1)
+
+    @torch.no_grad()
+    def take_over(self, start: Decoder) -> None:
+        """Begin with the tensors of an ordinary decoder, as far as they fit, so that its last convolution gives the
+        same pictures."""
+        start = copy.deepcopy(start)
+        start.conv1_1.weight /= self.std.view(3, 1, 1, 1)
+        start.conv1_1.bias.sub_(self.mean).div_(self.std)
+        take_over(self, start)
+
+    @torch.no_grad()
+    def folded(self) -> Decoder:
+        """The ordinary decoder with the same pictures: mean and deviation are in its last convolution."""
+        decoder = Decoder(self.widths, self.skips, self.style_inside).to(self.mean.device)
+        decoder.load_state_dict(self.state_dict())
+        decoder.conv1_1.weight *= self.std.view(3, 1, 1, 1)
+        decoder.conv1_1.bias.mul_(self.std).add_(self.mean)
+        return decoder
 
 
 class Stylizer(nn.Module):

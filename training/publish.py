@@ -25,7 +25,7 @@ from .command import TrainingError, run_command
 
 # huggingface_hub has used several HTTP libraries; the error that its own one extends covers what the network does.
 _HTTP_ERROR = HfHubHTTPError.__bases__[0]
-_RECORDS = ("log.csv", "curves.png")
+_RECORDS = ("log.csv", "validation.csv", "curves.png")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
+import math
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from adain_core.models.weights import MAX_WIDTH
 from adain_core.networks.skips import Skips
 from adain_core.pipeline.tiling import CELL
 
@@ -16,37 +18,64 @@ from .command import TrainingError
 
 RECIPES = Path(__file__).parent / "recipes"
 
-_MACHINE_KEYS = ("compile", "workers", "cache_gb", "log_every", "sample_every", "checkpoint_every", "license")
-# Zero stands for "none" in these; in other whole numbers it makes no sense.
-_MAY_BE_ZERO = ("pool", "warmup", "seed", "workers")
-
 # Besides its own error, a ValueError, tomllib lets pass what Python says of numbers with too many digits and of lists
 # that are nested too deeply.
 _NO_TOML = (ValueError, RecursionError)
-_LARGEST = 2**63 - 1
+_MACHINE_KEYS = {"compile", "workers", "cache_gb", "log_seconds", "sample_seconds", "checkpoint_seconds", "license"}
+# The library's words, and those of a refusal.
+_WORDS = {
+    "Value error, ": "",
+    "Input should be": "expected",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "a valid boolean": "true or false",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+}
 
 
-@dataclass(frozen=True)
-class Recipe:
+def _numbers(count: int) -> BeforeValidator:
+    """Takes TOML's list as a tuple, and one number for all."""
+
+    def convert(value: object) -> tuple[object, ...]:
+        values = tuple(value) if isinstance(value, list | tuple) else (value,) * count
+        if len(values) != count:
+            raise ValueError(f"expected {count} whole numbers")
+        return values
+
+    return BeforeValidator(convert)
+
+
+Positive = Annotated[int, Field(ge=1, lt=2**63)]
+Natural = Annotated[int, Field(ge=0, lt=2**63)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
+
+
+class Recipe(BaseModel):
     """The defaults are the report's setting. Costs are relative to one forward pass of the loss network over a batch
     ("unit")."""
 
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+
     # Data. A step draws batch_size content and as many style crops.
-    size: tuple[int, int] = (512, 512)
+    size: Annotated[tuple[Positive, Positive], _numbers(2)] = (512, 512)
     """Short side of an image before the crop, drawn log-uniformly between the two; decoding costs grow with its
     square."""
-    crop: int = 256
+    crop: Annotated[int, Field(ge=16, multiple_of=CELL)] = 256
     """Side of the square crops; the cost of a step grows with its square."""
-    pool: int = 0
+    pool: Natural = 0
     """0 draws new crops for ever. N keeps to N crops of each kind and remembers what the loss network says of them: 2
     of 4 units less a step, for N * 16 * crop^2 bytes of memory (128 px: 2 GB for 8,000)."""
-    recolor: float = 0.0
+    recolor: Share = 0.0
     """Share of the style crops that get another hue, saturation, contrast and brightness: results in palettes that the
     style folder lacks become better, those in its own ones hardly worse."""
-    batch_size: int = 8
-    accumulate: int = 1
-    """Split each batch into this many equal parts, one after the other: less memory, the same result (but batch
-    normalization sees the parts, and the decoder beside half of each), a little slower."""
+    batch_size: Positive = 8
+    """Crops of each kind in a step, over all processes together."""
+    accumulate: Positive = 1
+    """Split each process's part of a batch into this many equal parts, one after the other: less memory, the same
+    result (but batch normalization sees the parts, and the decoder beside half of each), a little slower."""
 
     # Networks: vgg19-normalised, vgg19-torchvision, an embedded model such as lite, or a .safetensors file, that of
     # pytorch-AdaIN's networks included.
@@ -58,43 +87,44 @@ class Recipe:
     train_encoder: bool = False
     """Learn an encoder too (the lite family), from ``start`` or of the ``widths``; ``encoder`` has no effect then. 1
     to 2 units more a step at VGG-19's widths, a tenth at those of lite."""
-    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
+    widths: Annotated[tuple[Width, Width, Width, Width], _numbers(4)] = (64, 128, 256, 512)
     """Channels of the four blocks of an encoder that learns and does not come from ``start``."""
     decoder: str = "plain"
     """plain, or add / concat with -content, -style or -both, and -adain for AdaIN on the skips. Skips cost up to a
     tenth more time, concatenation no more parameters."""
-    skip_strength: float = 1.0
+    skip_strength: Amount = 1.0
     """Factor on added maps."""
     beside: str = ""
     """A file whose decoder learns beside the first one, such as training.resize makes of an embedded model: an encoder
     that learns then serves both, where one that learns with skips alone keeps little in relu4_1. It learns from half of
     each batch: 1 unit more a step. The result of the run gets a second file for it."""
-    beside_weight: float = 0.25
+    beside_weight: Amount = 0.25
     """Factor on its losses: the larger, the more the encoder serves it in place of the first decoder."""
     normalization: Literal["adain", "batch", "instance", "conditional"] = "adain"
     """What moves the features: AdaIN, or a learned scale and shift (one pair, or for conditional one for each style
     image). No cost. batch leaves one style inside the decoder, whose file says so: alpha 0 shows it, others are
     refused. instance and conditional leave style files beside a decoder for any style."""
     normalize_input: bool = False
-    """Give the encoder images with ImageNet's mean and standard deviation removed first (the report's experiment). The
-    result holds the encoder, too; the loss network sees the images as they are, so 2 units more a step."""
+    """Work on images with ImageNet's mean and standard deviation removed (the report's experiment): encoder and loss
+    network see those, and the decoder paints in their domain. The result is an ordinary model, with the way there in
+    its encoder, which it holds, and the way back in its decoder's last convolution."""
 
     # Losses.
     convention: Literal["mse", "euclidean"] = "mse"
     """mse as the public implementations compute it, or euclidean as the formulas are printed."""
-    content_weight: float = 1.0
-    style_weight: float = 10.0
-    identity_weight: float = 0.0
+    content_weight: Amount = 1.0
+    style_weight: Amount = 10.0
+    identity_weight: Amount = 0.0
     """Weight of the L1 distance of the content and its reconstruction; one more pass of encoder and decoder."""
-    tv_weight: float = 0.0
+    tv_weight: Amount = 0.0
     """Weight of the total variation of the results; no cost."""
     color_teacher: str = ""
     """An embedded model or a file with a plain decoder for the loss network's features, such as vgg19-plain: the
     results' colors are drawn to those of the picture that it makes of the target. 1 unit more a step."""
-    color_weight: float = 100.0
+    color_weight: Amount = 100.0
     """Weight of the mean squared difference of coarse colors, means over 4 x 4 pixels. It keeps a small network from
     lifting dark parts to the style's middle gray."""
-    chroma_weight: float = 0.0
+    chroma_weight: Amount = 0.0
     """Weight of that of each pixel's chroma. The loss network hardly sees a grain of single colored pixels, with which
     a small network fills what has texture; 400 keeps it out."""
 
@@ -102,20 +132,24 @@ class Recipe:
     optimizer: Literal["adam", "soap"] = "adam"
     """soap (Adam in the eigenbasis of Shampoo's preconditioner) learns more from each step, at 2 to 10 % more time and
     three times the optimizer's memory; it takes two to three times Adam's lr."""
-    steps: int = 150_000
-    lr: float = 1e-4
-    lr_decay: float = 5e-5
+    steps: Positive = 150_000
+    """A step sees ``batch_size`` crops of each kind, whatever the number of processes."""
+    epochs: Amount = 0.0
+    """Rounds through the content folder, in place of ``steps``: the steps then depend on its size. 0 leaves it at
+    ``steps``."""
+    lr: Amount = 1e-4
+    lr_decay: Amount = 5e-5
     """lr / (1 + lr_decay * n) at step n, the report's schedule; with cosine it has no effect."""
     cosine: bool = False
     """A cosine from lr to lr / 100 in place of lr_decay."""
-    warmup: int = 0
+    warmup: Natural = 0
     """Steps over which lr rises from zero."""
-    grad_clip: float = 0.0
+    grad_clip: Amount = 0.0
     """Largest norm of the gradient; 0 leaves it alone."""
-    ema: float = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the moving average of the weights that is exported; 0 exports the last weights. Costs one more copy of
     the weights in memory."""
-    seed: int = 0
+    seed: Natural = 0
     """Of the first weights and of the order, places, sizes and flips of the crops."""
 
     # Machine.
@@ -124,56 +158,76 @@ class Recipe:
     goes on in what it began with."""
     compile: bool = False
     """torch.compile: the first steps take minutes, later ones are faster on a GPU."""
-    workers: int = 1
-    """Processes that decode images, for each training process."""
-    cache_gb: float = 2.0
-    """Decoded images kept in memory, by each worker."""
+    workers: Annotated[int, Field(ge=0, le=256)] | None = None
+    """Processes that decode images, for each training process; by default one for every two cores, at most 8."""
+    cache_gb: Amount = 2.0
+    """Decoded images kept in memory, by all workers of a training process together."""
 
     # Output.
-    log_every: int = 50
-    """Steps between lines of log.csv."""
-    sample_every: int = 500
-    """Steps between sample grids and loss curves: a second or two each."""
-    checkpoint_every: int = 500
-    """Steps between checkpoints: five times the size of the weights, each."""
+    held_out: Natural = 0
+    """So many images of each folder are not learned from. Their losses, in pairs, go to validation.csv whenever samples
+    are drawn, and the weights that did best there are kept as a second result, ``<RUN's name>-best.safetensors``."""
+    log_seconds: Amount = 30.0
+    """Seconds between lines of log.csv."""
+    sample_seconds: Amount = 300.0
+    """Seconds between sample grids, loss curves and validations, which take a second or two each."""
+    checkpoint_seconds: Amount = 300.0
+    """Seconds between checkpoints: five times the size of the weights, each."""
     license: str = ""
     """SPDX identifier that the result's file names; it depends on the training images as well as on you."""
 
-    def __post_init__(self) -> None:
-        self._check(self.size[0] <= self.size[1], "size", self.size, "the smaller side first")
-        whole = self.crop >= 16 and self.crop % CELL == 0
-        self._check(whole, "crop", self.crop, f"a multiple of {CELL}, at least 16 pixels")
-        self._check(self.recolor <= 1, "recolor", self.recolor, "at most 1")
-        self._check(self.ema < 1, "ema", self.ema, "less than 1")
+    @model_validator(mode="after")
+    def _fit_together(self) -> Recipe:
+        self._check(self.size[0] <= self.size[1], "size", "the smaller side first")
         parts = self.batch_size % self.accumulate == 0
-        self._check(parts, "accumulate", self.accumulate, f"a divisor of batch_size = {self.batch_size}")
-        try:
-            skips = Skips.parse(self.decoder, self.skip_strength)
-        except ValueError as error:
-            raise TrainingError(str(error)) from error
+        self._check(parts, "accumulate", f"a divisor of batch_size = {self.batch_size}")
+        skips = Skips.parse(self.decoder, self.skip_strength)
         if self.normalization != "adain":
             plain = not (skips.adain or skips.need_style_image)
-            self._check(plain, "decoder", self.decoder, f"plain or skips from the content with '{self.normalization}'")
-            for key in ("identity_weight", "recolor", "beside"):
-                self._check(not getattr(self, key), key, getattr(self, key), "nothing unless AdaIN normalizes")
+            self._check(plain, "decoder", f"plain or skips from the content with '{self.normalization}'")
+            for key in ("identity_weight", "recolor", "beside", "held_out"):
+                self._check(not getattr(self, key), key, "nothing unless AdaIN normalizes")
+        if self.normalize_input:
+            for key in ("train_encoder", "color_teacher", "beside"):
+                self._check(not getattr(self, key), key, "nothing with normalize_input")
+        return self
 
-    def _check(self, fits: bool, key: str, value: object, expected: str) -> None:
+    def _check(self, fits: bool, key: str, expected: str) -> None:
         if not fits:
-            raise TrainingError(f"'{key}' = {value!r}: expected {expected}.")
+            raise ValueError(f"'{key}' = {getattr(self, key)!r}: expected {expected}.")
 
     def curve(self) -> dict[str, Any]:
         """The values that a run's results depend on, as plain ones: a run goes on with the same ones only."""
-        values = as_dict(self)
         without_effect = {*_MACHINE_KEYS, "encoder" if self.train_encoder else "widths"}
-        return {key: value for key, value in values.items() if key not in without_effect}
+        return self.model_dump(mode="json", exclude=without_effect)
+
+    def for_images(self, count: int) -> Recipe:
+        """The same with ``epochs`` rounds through so many contents written out as steps."""
+        steps = math.ceil(self.epochs * count / self.batch_size) or self.steps
+        return self.model_copy(update={"steps": steps, "epochs": 0.0})
 
 
 def load_recipe(name: str, changes: list[str]) -> Recipe:
-    """The recipe of a name in training/recipes or of a TOML file, with ``key=value`` changes.
+    """The recipe of a name in training/recipes or of a TOML file, with ``key=value`` changes. A file's ``base`` names
+    the recipe that it changes.
 
     Raises:
         TrainingError: there is no such recipe, or a key or value is not one that Recipe knows.
     """
+    values = _read(name)
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals:
+            raise TrainingError(f"--set {change}: expected key=value.")
+        values[key.strip()] = _parse(text.strip())
+    try:
+        return Recipe(**values)
+    except ValidationError as error:
+        raise TrainingError(_sentence(error)) from error
+
+
+def _read(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a recipe says, over what its base says."""
     path = RECIPES / f"{name}.toml"
     if not path.is_file():
         path = Path(name)
@@ -184,12 +238,12 @@ def load_recipe(name: str, changes: list[str]) -> Recipe:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except _NO_TOML as error:
         raise TrainingError(f"{path} is not a TOML file: {error}.") from error
-    for change in changes:
-        key, equals, text = change.partition("=")
-        if not equals:
-            raise TrainingError(f"--set {change}: expected key=value.")
-        values[key.strip()] = _parse(text.strip())
-    return Recipe(**{key: _checked(key, value) for key, value in values.items()})
+    if "base" not in values:
+        return values
+    base = str(values.pop("base"))
+    if base in above:
+        raise TrainingError(f"{path}: its base leads back to '{base}'; name another one.")
+    return {**_read(base, (*above, base)), **values}
 
 
 def _parse(text: str) -> Any:
@@ -200,41 +254,24 @@ def _parse(text: str) -> Any:
         return text
 
 
-def _checked(key: str, value: Any) -> Any:
-    hints = get_type_hints(Recipe)
-    if key not in hints:
-        near = difflib.get_close_matches(key, hints, n=1)
-        advice = f"did you mean '{near[0]}'?" if near else f"the keys are {', '.join(hints)}."
-        raise TrainingError(f"'{key}' is no key of a recipe; {advice}")
-    kind = hints[key]
-    if get_origin(kind) is tuple:
-        count = len(get_args(kind))
-        value = tuple(value) if isinstance(value, list) else (value,) * count
-        fits = all(_is_whole(v, 1) for v in value) and len(value) == count
-        expected = f"{count} whole numbers from 1, such as [{', '.join(map(str, getattr(Recipe, key)))}]"
-    elif get_origin(kind) is Literal:
-        fits, expected = value in get_args(kind), " or ".join(get_args(kind))
-    elif kind is float:
-        fits = _is_whole(value, 0) or (isinstance(value, float) and 0 <= value < float("inf"))
-        expected = "a number from 0"
-    elif kind is int:
-        lowest = int(key not in _MAY_BE_ZERO)
-        fits, expected = _is_whole(value, lowest), f"a whole number from {lowest}"
-    else:
-        fits, expected = isinstance(value, kind), "true or false" if kind is bool else "text"
-    if not fits:
-        try:
-            shown = repr(value)
-        except ValueError:  # more digits than Python writes
-            shown = "a huge number"
-        raise TrainingError(f"'{key}' = {shown}: expected {expected}.")
-    return value
+def _sentence(error: ValidationError) -> str:
+    """The first thing that is wrong with a recipe."""
+    first = error.errors(include_url=False)[0]
+    if not first["loc"]:
+        return f"{first['ctx']['error']}"
+    key = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, Recipe.model_fields, n=1)
+        advice = f"did you mean '{near[0]}'?" if near else f"the keys are {', '.join(Recipe.model_fields)}."
+        return f"'{key}' is no key of a recipe; {advice}"
+    expected = first["msg"]
+    for theirs, ours in _WORDS.items():
+        expected = expected.replace(theirs, ours)
+    return f"'{key}' = {_shown(first['input'])}: {expected}."
 
 
-def _is_whole(value: Any, lowest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= _LARGEST
-
-
-def as_dict(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain values, with lists for tuples: what a checkpoint holds and a TOML file says."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(recipe).items()}
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.60}"
+    except ValueError:  # more digits than Python writes
+        return "a huge number"

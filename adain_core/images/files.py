@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import warnings
@@ -73,13 +74,21 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
         return replace(picture, origin=_origin_of(file, 8 if levels is None else 16))
 
 
-def open_image(path: str | os.PathLike[str]) -> Image.Image:
+def open_image(path: str | os.PathLike[str], short_side: int = 0) -> Image.Image:
     """An image file as a Pillow image in 8-bit RGB: upright, in sRGB, without its alpha.
+
+    Args:
+        path: of the file.
+        short_side: as many pixels are enough: a larger JPEG is decoded at a half, a quarter or an eighth of its size
+            where that leaves them. 0 decodes all of it.
 
     Raises:
         ImageError: as :func:`read_picture`.
     """
     with opened(path) as file:
+        if short_side:
+            scale = short_side / min(file.size)
+            file.draft(None, (math.ceil(file.width * scale), math.ceil(file.height * scale)))
         image = to_srgb(ImageOps.exif_transpose(file))
         return (to_pil(from_pil(image)) if image.mode.startswith(("I", "F")) else image).convert("RGB")
 

@@ -43,7 +43,7 @@ def fit_arguments(data: Path) -> Callable[..., list[str]]:
     """Arguments of training.fit for a run of a few small steps, with ``key=value`` changes."""
 
     def arguments(out: Path, *changes: str, recipe: str = "paper", options: tuple[str, ...] = ()) -> list[str]:
-        small = ["size=[40,64]", "crop=32", "batch_size=2", "steps=6", "log_every=2", "workers=0", "pool=0"]
+        small = ["size=[40,64]", "crop=32", "batch_size=2", "steps=6", "log_seconds=0", "workers=0", "pool=0"]
         small.append("precision=float32")
         networks = [f"{key}={data / 'loss.safetensors'}" for key in ("encoder", "loss_network")]
         settings = [part for change in (*small, *networks, *changes) for part in ("--set", change)]
@@ -56,7 +56,7 @@ def fit_arguments(data: Path) -> Callable[..., list[str]]:
 @pytest.fixture
 def run(tmp_path: Path, fit_arguments: Callable[..., list[str]]) -> Path:
     """A finished training run of one step."""
-    assert fit.main(fit_arguments(tmp_path / "runs" / "paper", "steps=1", "log_every=1")) == 0
+    assert fit.main(fit_arguments(tmp_path / "runs" / "paper", "steps=1")) == 0
     return tmp_path / "runs" / "paper"
 
 

@@ -10,9 +10,10 @@ import torch
 from PIL import EpsImagePlugin, Image
 
 from tests.color_profiles import rgb_profile
-from tests.helpers import write_jpeg_with_damaged_tags
+from tests.helpers import random_picture, write_jpeg_with_damaged_tags
 from training.command import TrainingError
 from training.data import Numbers, RandomCrops, center_square, find_images, open_image
+from training.torchvision_compat import v2
 
 
 def crops(folder: Path, **options: float) -> RandomCrops:
@@ -51,6 +52,41 @@ def test_a_share_of_the_crops_gets_other_colors_and_keeps_its_places(data: Path)
     assert all(torch.equal(others[i][0], pairs[i][1]) for i in range(5))
     for before, after in changed:
         assert after.dtype == torch.uint8 and after.shape == before.shape
+
+
+def test_an_image_is_known_by_its_content(data: Path, tmp_path: Path) -> None:
+    others = shutil.copytree(data / "content", tmp_path / "others")
+    for i, path in enumerate(sorted(others.iterdir())):
+        path.rename(others / f"{9 - i}.png")
+    ones, renamed = crops(data / "content"), crops(others)
+    assert ones.digests == renamed.digests and ones.paths != renamed.paths
+    assert all(torch.equal(ones[i][0], renamed[i][0]) for i in range(10))
+    shutil.copy(data / "style" / "0.png", others / "9.png")
+    assert crops(others).digests != ones.digests
+
+
+def test_held_out_images_never_come(data: Path) -> None:
+    folder, whole = crops(data / "content"), crops(data / "content")
+    assert folder.hold_out(2) == whole.paths[:2]
+    assert {folder.paths[folder[i][2]] for i in range(30)} == set(whole.paths[2:])
+    with pytest.raises(TrainingError, match=r"'held_out' = 3: .* has 3 images"):
+        folder.hold_out(3)
+
+
+def test_a_large_jpeg_is_decoded_at_a_reduced_scale(tmp_path: Path) -> None:
+    picture = v2.functional.to_pil_image(random_picture(40, 64)[0]).resize((1024, 640), Image.Resampling.BICUBIC)
+    picture.save(tmp_path / "large.jpg", quality=95)
+    assert open_image(tmp_path / "large.jpg").size == (1024, 640)
+    assert open_image(tmp_path / "large.jpg", 700).size == (1024, 640)
+    assert open_image(tmp_path / "large.jpg", 300).size == (512, 320)
+    assert open_image(tmp_path / "large.jpg", 80).size == (128, 80)
+    picture.save(tmp_path / "large.png")
+    folders = [tmp_path / name for name in ("jpg", "png")]
+    for folder in folders:
+        folder.mkdir()
+        shutil.copy(tmp_path / f"large.{folder.name}", folder)
+    reduced, whole = (RandomCrops(folder, 32, 40, seed=0)[0][0].float() for folder in folders)
+    assert (reduced - whole).abs().mean() < 4
 
 
 def test_damaged_files_are_skipped_and_counted(data: Path, tmp_path: Path) -> None:

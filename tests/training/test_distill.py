@@ -30,7 +30,7 @@ def arguments(data: Path, tmp_path: Path, teacher: Path) -> list[str]:
 def test_a_small_pair_learns_from_a_teacher(
     arguments: list[str], teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments += ["--widths", "4", "4", "8", "8"]
+    arguments += ["--widths", "4,4,8,8"]
     assert distill.main([*arguments, "--teacher-encoder", str(teacher)]) == 0
     model = StyleTransfer.from_pretrained(tmp_path / "out.safetensors", device="cpu")
     assert model.encoder.widths == (4, 4, 8, 8)
@@ -42,7 +42,7 @@ def test_a_small_pair_learns_from_a_teacher(
 def test_the_losses_fall(
     arguments: list[str], teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments += ["--widths", "8", "8", "16", "16", "--teacher-encoder", str(teacher)]
+    arguments += ["--widths", "8,8,16,16", "--teacher-encoder", str(teacher)]
     last = []
     for steps in ("1", "60"):
         assert distill.main([*arguments, "--steps", steps]) == 0

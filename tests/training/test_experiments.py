@@ -16,11 +16,12 @@ from torch import Tensor
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.styles.stats import StyleStats
 from tests.training.runs import pictures
-from training import experiments, figures, fit, gallery, kinds
+from training import experiments, figures, gallery, kinds
 from training.checkpoint import is_finished
 from training.data import center_square, find_images
 from training.figures import picture_grid
 from training.gallery import EXAMPLES
+from training.trainer import Trainer
 
 
 @dataclass
@@ -246,19 +247,19 @@ def test_an_interrupted_training_is_not_followed_by_the_next(
     few = [part for change in [*small_changes(data), "steps=2"] for part in ("--set", change)]
     training = ["--train", "--train-content", str(data / "content"), "--train-style", str(data / "style")]
     places = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "figures")]
-    step = fit.Trainer.step
+    step = Trainer.step
 
-    def interrupted(trainer: fit.Trainer, *crops: object) -> None:
+    def interrupted(trainer: Trainer, *crops: object) -> None:
         step(trainer, *crops)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(fit.Trainer, "step", interrupted)
+    monkeypatch.setattr(Trainer, "step", interrupted)
     assert experiments.main(["section-2.1", *pictures(data), *places, *training, *few]) == 2
     assert "was interrupted; the same command goes on" in capsys.readouterr().err
     assert len(list((tmp_path / "runs").iterdir())) == 1
     (left,) = (tmp_path / "runs").glob("*/*.safetensors")
     assert not is_finished(left)
-    monkeypatch.setattr(fit.Trainer, "step", step)
+    monkeypatch.setattr(Trainer, "step", step)
     assert experiments.main(["section-2.1", *pictures(data), *places, *training, *few]) == 0
     assert is_finished(left)
 
@@ -269,7 +270,7 @@ def small_changes(data: Path) -> list[str]:
         *networks,
         "steps=1",
         "lr=0.01",
-        "log_every=1",
+        "log_seconds=0",
         "size=40",
         "crop=32",
         "batch_size=2",

@@ -9,7 +9,7 @@ from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS, Encoder
 from adain_core.networks.skips import Skips
 from tests.helpers import TINY_WIDTHS, random_picture
-from training.networks import LossNetwork, Stylizer, initialize, with_normalized_input
+from training.networks import LossNetwork, NormalizedDecoder, Stylizer, initialize, with_normalized_input
 
 
 @pytest.fixture
@@ -26,6 +26,23 @@ def test_normalized_input_is_the_encoder_after_imagenet_s_normalization(encoder:
     expected = encoder((image - mean) / std)["relu4_1"]
     torch.testing.assert_close(changed(image)["relu4_1"], expected, rtol=1e-4, atol=1e-4)
     assert torch.equal(encoder.color.weight, 4 * torch.eye(3))
+
+
+@pytest.mark.parametrize("skips", ["plain", "concat-content", "concat2-content"])
+def test_a_decoder_of_the_normalized_domain_becomes_an_ordinary_one_and_back(skips: str) -> None:
+    painter = NormalizedDecoder(TINY_WIDTHS, Skips.parse(skips)).requires_grad_(False)
+    initialize(painter)
+    widths = dict(zip(STYLE_TAPS, TINY_WIDTHS, strict=True))
+    maps = {tap: [torch.rand(1, widths[tap], 32 >> i, 32 >> i)] for i, tap in enumerate(painter.skips.taps)}
+    features = torch.rand(1, TINY_WIDTHS[3], 4, 4)
+    picture = painter(features, maps)
+    ordinary = painter.folded()
+    assert type(ordinary) is Decoder
+    torch.testing.assert_close(ordinary(features, maps), picture)
+    other = NormalizedDecoder(TINY_WIDTHS, painter.skips).requires_grad_(False)
+    other.take_over(ordinary)
+    torch.testing.assert_close(other(features, maps), picture)
+    torch.testing.assert_close(other.conv1_1.weight, painter.conv1_1.weight)
 
 
 def test_remembered_crops_are_not_encoded_again(encoder: Encoder) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from adain_core.measure.losses import measure
+from adain_core.measure.losses import content_loss, measure, style_losses
+from adain_core.models.weights import load_encoder
 from adain_core.networks.decoder import Decoder
-from adain_core.networks.encoder import STYLE_TAPS, Encoder
+from adain_core.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS, Encoder
+from adain_core.networks.normalization import adaptive_instance_norm
 from adain_core.styles.stats import StyleStats
 from tests.helpers import TINY_WIDTHS, random_picture
+from training.build import build
 from training.networks import LossNetwork, Stylizer, initialize
 from training.objective import Objective, Shown
 from training.recipe import Recipe
@@ -36,6 +41,34 @@ def test_the_losses_are_those_of_the_clamped_results(stylizer: Stylizer, gain: f
     expected = measure(encoder, result.clamp(0, 1), content, encoder(content)["relu4_1"], stats)
     assert terms["content"].item() == pytest.approx(expected.content, rel=1e-4)
     assert terms["style"].item() == pytest.approx(expected.total_style, rel=1e-4)
+
+
+def test_pre_normalized_losses_are_those_of_normalized_images(data: Path) -> None:
+    file = str(data / "loss.safetensors")
+    recipe = Recipe(normalize_input=True, encoder=file, loss_network=file, decoder="concat-content")
+    encoder, space = load_encoder(file)
+    stylizer, loss_network, _ = build(recipe, encoder, space, style_images=1)
+    content, style, images = random_picture(32, 32, seed=1), random_picture(32, 32, seed=2), torch.zeros(1).long()
+    terms = Objective(recipe, stylizer, loss_network)(content, style, [0], [0], images)
+
+    # As the study did it: everything in the normalized domain, with encoder and decoder as they are.
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
+    features = encoder((content - mean) / std, STYLE_TAPS)
+    stats = StyleStats.measure(encoder((style - mean) / std, STYLE_TAPS), space="")
+    target = adaptive_instance_norm(features["relu4_1"], stats.mean["relu4_1"], stats.std["relu4_1"])
+    decoder = Decoder(TINY_WIDTHS, stylizer.decoder.skips)
+    decoder.load_state_dict(stylizer.decoder.state_dict())
+    painted = decoder(target, {tap: [features[tap]] for tap in stylizer.decoder.skips.taps})
+    found = encoder(painted.clamp(-mean / std, (1 - mean) / std), STYLE_TAPS)
+    assert terms["content"].item() == pytest.approx(content_loss(found["relu4_1"], target).item(), rel=1e-3)
+    assert terms["style"].item() == pytest.approx(sum(style_losses(found, stats).values()).item(), rel=1e-3)
+
+    # The same pictures have larger losses than without it.
+    shown = (painted * std + mean).clamp(0, 1)
+    plain = StyleStats.measure(encoder(style, STYLE_TAPS), space="")
+    usual = measure(encoder, shown, content, encoder(content)["relu4_1"], plain)
+    assert 5 * usual.total_style < terms["style"].item() < 40 * usual.total_style
+    assert 5 * usual.content < terms["content"].item() < 40 * usual.content
 
 
 def test_a_value_beyond_white_or_black_is_led_back_but_not_further_away() -> None:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from tests.helpers import ROOT
 from training.command import TrainingError
-from training.fit import learning_rate
 from training.recipe import RECIPES, Recipe, load_recipe
 
 fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -24,7 +23,7 @@ VALUES = st.one_of(
         ["true", "[true, true]", "1979-05-27", "{ a = 1 }", "0x" + "f" * 5000, "1" * 5000, "[" * 3000, "+", "inf"]
     ),
 )
-KEYS = st.sampled_from([*Recipe.__dataclass_fields__]) | st.text(max_size=8)
+KEYS = st.sampled_from([*Recipe.model_fields]) | st.text(max_size=8)
 
 
 def test_paper_is_the_default() -> None:
@@ -44,12 +43,20 @@ def test_changes_are_read_as_toml_or_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("lr=fast", "a number from 0"),
-        ("batch_size=2.5", "a whole number from 1"),
+        ("lr=fast", "expected a number"),
+        ("batch_size=2.5", "a whole number"),
         ("cosine=1", "true or false"),
-        ("convention=l2", "mse or euclidean"),
+        ("convention=l2", "'mse' or 'euclidean'"),
         ("size=[300,200]", "the smaller side first"),
+        ("size=[300.5,400]", "a whole number"),
         ("widths=[8,8]", "4 whole numbers"),
+        ("widths=[8,8,8,99999999]", "at most 4096"),
+        ("workers=100000", "at most 256"),
+        ("lr=-1", "at least 0"),
+        ("lr=nan", "a finite number"),
+        ("ema=1", "less than 1"),
+        ("epoch=3", "did you mean 'epochs'"),
+        ("batch_size=" + "9" * 5000, "a whole number"),
         ("crop", "expected key=value"),
         ("nothing_like_a_key=1", "the keys are"),
     ],
@@ -67,21 +74,41 @@ def test_unknown_recipes_and_files_that_are_no_toml(tmp_path: Path) -> None:
         load_recipe(str(tmp_path / "bad.toml"), [])
 
 
+def test_a_recipe_changes_its_base(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.toml", tmp_path / "second.toml"
+    first.write_text('base = "concat-content"\nlr = 2e-4\nsteps = 7\n')
+    second.write_text(f"base = '{first}'\nsteps = 8\n")
+    assert load_recipe(str(second), ["seed=3"]) == Recipe(decoder="concat-content", lr=2e-4, steps=8, seed=3)
+    first.write_text(f"base = '{second}'\n")
+    with pytest.raises(TrainingError, match="leads back to"):
+        load_recipe(str(second), [])
+    first.write_text("base = 3\n")
+    with pytest.raises(TrainingError, match="no recipe '3'"):
+        load_recipe(str(first), [])
+
+
 def test_the_curve_depends_on_what_has_an_effect() -> None:
-    assert Recipe(workers=4, checkpoint_every=7).curve() == Recipe().curve()
+    assert Recipe(workers=4, checkpoint_seconds=7).curve() == Recipe().curve()
     assert Recipe(seed=1).curve() != Recipe().curve()
     assert Recipe(widths=(8, 8, 8, 8)).curve() == Recipe().curve()
     assert Recipe(widths=(8, 8, 8, 8), train_encoder=True).curve() != Recipe(train_encoder=True).curve()
 
 
-def test_learning_rates() -> None:
-    paper = Recipe()
-    assert learning_rate(paper, 0) == pytest.approx(1e-4)
-    assert learning_rate(paper, 20_000) == pytest.approx(1e-4 / 2)
-    cosine = Recipe(cosine=True, steps=100, warmup=10, lr=1.0)
-    assert learning_rate(cosine, 0) == pytest.approx(0.1, rel=1e-2)
-    assert learning_rate(cosine, 50) == pytest.approx(0.505)
-    assert learning_rate(cosine, 100) == pytest.approx(0.01)
+def test_epochs_are_rounds_through_the_contents() -> None:
+    recipe = load_recipe("paper", ["epochs=2.5", "batch_size=4"]).for_images(10)
+    assert (recipe.steps, recipe.epochs) == (7, 0.0)
+    assert recipe.for_images(1000) == recipe
+    assert load_recipe("paper", ["steps=30"]).for_images(10).steps == 30
+
+
+def test_what_a_recipe_holds_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Recipe().steps = 1
+
+
+def test_every_key_is_documented_or_says_all_by_its_name() -> None:
+    plain = {"encoder", "content_weight", "style_weight", "lr"}
+    assert {name for name, field in Recipe.model_fields.items() if not field.description} == plain
 
 
 def as_toml(values: dict[str, str]) -> bytes:
@@ -112,8 +139,8 @@ def test_any_file_gives_a_recipe_or_a_refusal(tmp_path: Path, content: bytes) ->
     read(str(tmp_path / "any.toml"), [])
 
 
-def test_an_installed_package_holds_the_recipes() -> None:
+def test_an_installed_package_holds_recipes_and_lineage() -> None:
     tables = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     patterns = tables["package-data"]["training"]
     packed = {path for pattern in patterns for path in RECIPES.parent.glob(pattern)}
-    assert packed == set(RECIPES.glob("*.toml"))
+    assert packed == {*RECIPES.glob("*.toml"), RECIPES.parent / "lineage.toml"}

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from tests.helpers import ROOT
-from tests.training.runs import assert_same_run
-from training.fit import INTERRUPTED, OUT_OF_TIME, Trainer, main
+from tests.training.runs import assert_same_run, read_log
+from training.fit import INTERRUPTED, OUT_OF_TIME, main
+from training.trainer import Trainer
 
 Arguments = Callable[..., list[str]]
 
@@ -38,7 +39,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     moment: str, optimizer: str, tmp_path: Path, fit_arguments: Arguments
 ) -> None:
     # SOAP looks for new eigenvectors every ten steps.
-    changes = ("steps=13", f"optimizer={optimizer}", "log_every=3", "checkpoint_every=2", "ema=0.9", "workers=1")
+    changes = ("steps=13", f"optimizer={optimizer}", "checkpoint_seconds=0", "ema=0.9", "workers=1")
     script = tmp_path / "killed.py"
     script.write_text(KILL_BETWEEN if moment == "between checkpoints" else KILL_DURING)
     arguments = fit_arguments(tmp_path / "killed" / "run", *changes)
@@ -46,7 +47,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     killed = subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     step = torch.load(tmp_path / "killed" / "run" / "checkpoint.pt", weights_only=True)["step"]
-    assert step == (4 if moment == "between checkpoints" else 2)
+    assert step == (5 if moment == "between checkpoints" else 1)
     assert main([*arguments, "--resume"]) == 0
     assert main(fit_arguments(tmp_path / "whole" / "run", *changes)) == 0
     assert_same_run(tmp_path / "killed" / "run", tmp_path / "whole" / "run")
@@ -55,7 +56,8 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
 
 KILL_BETWEEN = """
 import os, signal, sys
-from training.fit import Trainer, main
+from training.fit import main
+from training.trainer import Trainer
 step = Trainer.step
 def step_and_die(self, *batch):
     if self.done == 5:
@@ -83,16 +85,19 @@ main(sys.argv[1:])
 def test_ctrl_c_saves_and_leaves(
     tmp_path: Path, fit_arguments: Arguments, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, changes = tmp_path / "cut" / "run", ("steps=5", "workers=1")
+    run, changes = tmp_path / "cut" / "run", ("steps=5", "workers=1", "log_seconds=1000", "held_out=1")
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
         leave_at(patch, step=3)
         assert main(fit_arguments(run, *changes)) == INTERRUPTED
     assert signal.getsignal(signal.SIGINT) is before
     assert "Saved at step 3 of 5" in capsys.readouterr().err
+    assert [row["step"] for row in read_log(run)] == [3]
+    assert {"curves.png", "samples.png", "validation.csv"} <= {path.name for path in run.iterdir()}
     assert main(fit_arguments(run, *changes, options=("--resume",))) == 0
     assert main(fit_arguments(tmp_path / "whole" / "run", *changes)) == 0
-    assert_same_run(run, tmp_path / "whole" / "run")
+    weights, expected = (torch.load(path / "checkpoint.pt")["stylizer"] for path in (run, tmp_path / "whole" / "run"))
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
 
 
 def test_a_deadline_saves_and_leaves(tmp_path: Path, fit_arguments: Arguments) -> None:
@@ -120,16 +125,38 @@ def test_a_run_goes_on_with_the_images_that_it_began_with(
     assert main([*arguments, "--minutes", "0"]) == OUT_OF_TIME
     first = min(styles.iterdir())
     first.rename(styles / "zebra.png")
+    assert main([*arguments, "--minutes", "0"]) == OUT_OF_TIME
+    shutil.copy(data / "content" / "0.png", styles / "1.png")
     assert main(arguments) == 2
     assert "holds other images than when" in capsys.readouterr().err
-    (styles / "zebra.png").rename(first)
+    shutil.copy(data / "style" / "1.png", styles / "1.png")
     assert main(arguments) == 0
+
+
+def test_two_trainings_never_share_a_folder(
+    tmp_path: Path, fit_arguments: Arguments, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = fit_arguments(tmp_path / "run", "steps=2", options=("--resume",))
+    codes: list[int] = []
+    original = Trainer.step
+
+    def step_while_another_tries(self: Trainer, *batch: object) -> None:
+        second = subprocess.run(
+            [sys.executable, "-m", "training.fit", *arguments], cwd=ROOT, capture_output=True, text=True
+        )
+        codes.append(second.returncode)
+        assert "Another training works in" in second.stderr and second.stderr.count("\n") == 1
+        original(self, *batch)
+
+    monkeypatch.setattr(Trainer, "step", step_while_another_tries)
+    assert main(arguments) == 0
+    assert codes == [2, 2]
 
 
 def test_a_full_disk_costs_no_checkpoint(
     tmp_path: Path, fit_arguments: Arguments, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = fit_arguments(tmp_path / "run", "checkpoint_every=2", options=("--resume",))
+    arguments = fit_arguments(tmp_path / "run", options=("--resume",))
     with monkeypatch.context() as patch:
         leave_at(patch, step=3)
         assert main(arguments) == INTERRUPTED
@@ -154,4 +181,4 @@ def test_a_resume_from_another_recipe_is_refused(
     assert "steps = 1" in error
     assert "style_weight = 10.0" in error
     # What the curve does not depend on may change.
-    assert main(fit_arguments(tmp_path / "run", "steps=1", "checkpoint_every=7", options=("--resume",))) == 0
+    assert main(fit_arguments(tmp_path / "run", "steps=1", "checkpoint_seconds=7", options=("--resume",))) == 0
