@@ -347,3 +347,32 @@ def test_names_as_long_as_a_folder_holds_are_written(tmp_path):
         write_picture(Picture(random_picture(4, 4)), tmp_path / name)
         assert [path.name for path in list_images(tmp_path)] == [name]
         (tmp_path / name).unlink()
+
+
+MODES = {"AVIF": "RGB", "GIF": "P", "JPEG": "CMYK", "PNG": "RGBA", "TIFF": "RGB", "WEBP": "RGBA"}
+
+
+@pytest.mark.parametrize(("name", "mode"), MODES.items())
+def test_a_file_changed_at_random_is_read_or_refused(tmp_path, name, mode):
+    file, rng = io.BytesIO(), np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 255, (20, 30, 3), np.uint8)).convert(mode)
+    profile = table_profile(b"CMYK", 4) if mode == "CMYK" else rgb_profile()
+    noise.save(file, name, icc_profile=profile, exif=tagged(), dpi=(300, 300))
+    outcomes = set()
+    for _ in range(60):
+        data = np.frombuffer(file.getvalue(), np.uint8).copy()
+        # Half of the changes are at the beginning, where the structure is.
+        places = rng.integers(0, rng.choice([300, len(data)]), rng.integers(1, 8))
+        data[places] = rng.choice([0, 255, rng.integers(256)], len(places))
+        (tmp_path / "a").write_bytes(data[: rng.choice([len(data), rng.integers(len(data))], p=[0.8, 0.2])].tobytes())
+        try:
+            picture = read_picture(tmp_path / "a")
+        except ImageError:
+            outcomes.add("refused")
+        else:
+            outcomes.add("read")
+            assert 0 <= picture.rgb.min() <= picture.rgb.max() <= 1
+            write_picture(picture, tmp_path / "again.tif")
+            assert read_picture(tmp_path / "again.tif").rgb.shape == picture.rgb.shape
+    # A PNG's sums notice every change.
+    assert outcomes == ({"refused"} if name == "PNG" else {"read", "refused"})
