@@ -55,6 +55,10 @@ def variance_and_mean(features: Tensor, dims: tuple[int, ...] = (2, 3)) -> tuple
 
     On a CPU the map is read twice in strips that stay in the cache, which takes a tenth of ``torch.var_mean``'s time.
     """
+    if torch.compiler.is_compiling():  # a graph for any size cannot count strips
+        x = features.float()
+        mean = x.mean(dims, keepdim=True)
+        return (x - mean).square().mean(dims, keepdim=True), mean
     if features.device.type != "cpu":
         return torch.var_mean(features.float(), dim=dims, correction=0, keepdim=True)
     var, mean = _Moments.apply(features, dims)

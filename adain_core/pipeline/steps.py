@@ -20,7 +20,7 @@ from .analyzer import StyleAnalyzer, as_asked
 from .blend import Blend, paint
 from .features import Features
 from .shallow import ShallowMaps
-from .tiling import CELL, DECODER_HALO, Tile, TiledEncoder, for_each_tile, grid_of, pad_to_grid
+from .tiling import CELL, DECODER_HALO, Tile, TiledEncoder, crop, for_each_tile, grid_of, pad_to_grid
 
 ENCODING_SHARE = 0.4
 """Encoding is about this share of the work; decoding is the rest."""
@@ -51,12 +51,17 @@ class Steps(StyleAnalyzer):
         self.decoder = as_asked(decoder, device, dtype)
         self.skips = decoder.skips
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The taps where a style's statistics are needed."""
+        return (DEEPEST_TAP, *(self.skips.taps if self.skips.adain else ()))
+
     def forward(self, content: Tensor, style: Tensor, alpha: float | Tensor = 1.0) -> Tensor:
         """The paper's equation (Huang and Belongie 2017, equation 14), differentiable: ``g((1 - alpha) f(c) + alpha
         AdaIN(f(c), f(s)))``, on whole pictures.
 
         Args:
-            content: [B, 3, H, W] in 0..1; compiled and exported graphs need multiples of 8, at least 16.
+            content: [B, 3, H, W] in 0..1; compiled and exported graphs are for sides from 16 on.
             style: [B or 1, 3, h, w] in 0..1, one style or one for each content; likewise.
             alpha: strength, 0..1.
 
@@ -64,12 +69,12 @@ class Steps(StyleAnalyzer):
             [B, 3, H, W], about 0..1, not clamped, in the networks' dtype.
         """
         skips = self.skips
-        measured = (DEEPEST_TAP, *(skips.taps if skips.adain else ()))
         content_maps = self.encoder(pad_to_grid(content), (DEEPEST_TAP, *skips.taps))
-        style_maps = self.encoder(pad_to_grid(style), {*measured, *(skips.taps if skips.need_style_image else ())})
-        blend = Blend(StyleStats.measure({tap: style_maps[tap] for tap in measured}, self.space), alpha)
+        style_maps = self.encoder(pad_to_grid(style), {*self.measured, *(skips.taps if skips.need_style_image else ())})
+        stats = StyleStats.measure({tap: style_maps[tap] for tap in self.measured}, self.space)
+        blend = Blend(stats, alpha, transform=ADAIN)  # a compiler takes no default that is an object
         picture = paint(self.decoder, content_maps, [blend], [style_maps] if skips.need_style_image else [])
-        return picture[..., : content.shape[-2], : content.shape[-1]]
+        return crop(picture, content.shape[-2:])
 
     @torch.no_grad()
     def compute_content_stats(

@@ -167,9 +167,25 @@ def cut_tile(images: Tensor, tile: Tile) -> Tensor:
 
 
 def pad_to_grid(images: Tensor) -> Tensor:
-    """Whole pictures [B, C, H, W], padded to the grid as their tiles are."""
+    """Whole pictures [B, C, H, W], padded to the grid as their tiles are. Graphs are for sides from 16 on, and pad them
+    by a choice of rows and columns, which does not depend on the size."""
+    if torch.compiler.is_compiling():
+        for dim in (2, 3):
+            last = images.shape[dim] - 1
+            place = torch.arange(CELL * ((images.shape[dim] + CELL - 1) // CELL), device=images.device)
+            images = images.index_select(dim, last - (place - last).abs())
+        return images
     rows, columns = (slice(0, side) for side in grid_of(images.shape[-2:]))
     return cut_tile(images, Tile(slice(0, len(images)), rows, columns))
+
+
+def crop(images: Tensor, size: Sequence[int]) -> Tensor:
+    """The upper left part of pictures [B, C, H, W], of this size: what :func:`pad_to_grid` added is left out."""
+    if torch.compiler.is_compiling():
+        for dim, side in zip((2, 3), size, strict=True):
+            images = images.index_select(dim, torch.arange(side, device=images.device))
+        return images
+    return images[..., : size[0], : size[1]]
 
 
 class TiledEncoder:
