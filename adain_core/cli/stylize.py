@@ -9,7 +9,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..images.files import ImageError, check_target, list_images, read_picture, result_name, write_picture
+from ..images.files import (
+    ImageError,
+    check_target,
+    encode_picture,
+    list_images,
+    read_picture,
+    result_name,
+    write_picture,
+)
 from ..options import ModelOptions, Options
 from ..pipeline.layers import Layers, Look, layers_of
 from ..pipeline.runner import run as stylize
@@ -31,14 +39,17 @@ from .options import (
     stylization,
 )
 
+STREAM = Path("-")
+"""Stands for stdin as a content, and for stdout as a result."""
+
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("stylize", help="a photo, or a folder of photos, in the style of one or more pictures")
-    parser.add_argument("content", type=path_name, help="An image, or a folder of images")
+    parser.add_argument("content", type=path_name, help="An image, a folder of images, or - for stdin")
     parser.add_argument(
         "style", type=path_name, nargs="*", help="Style images or style files (none with --region alone)"
     )
-    add_output(parser, "The result: an image, or a folder for a folder")
+    add_output(parser, "The result: an image, a folder for a folder, or - for a PNG on stdout")
     add_transfer_options(parser, mask="An image")
     add_options(parser, ModelOptions, *MODEL)
     parser.set_defaults(run=run)
@@ -62,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
     if processes.rank == 0:
         with progress_bar("stylize") as progress:
             task.run(*jobs[0], progress)
-        print(f"Wrote {args.out}")
+        if args.out != STREAM:
+            print(f"Wrote {args.out}")
     return 0
 
 
@@ -81,10 +93,15 @@ class Task:
             ImageError: one of them cannot be read or written, or the picture does not fit into the memory.
         """
         try:
-            picture = read_picture(source).scaled(self.options.size)
-            check_target(target, picture.rgb.shape[-2:])
+            picture = read_picture(stdin() if source == STREAM else source).scaled(self.options.size)
+            if target != STREAM:
+                check_target(target, picture.rgb.shape[-2:])
             (rgb,) = stylize(self.model, [picture.rgb], self.layers, self.options, progress=progress)
-            write_picture(replace(picture, rgb=rgb), target)
+            result = replace(picture, rgb=rgb)
+            if target == STREAM:
+                sys.stdout.buffer.write(encode_picture(result, "PNG"))
+            else:
+                write_picture(result, target)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -100,8 +117,12 @@ def plan(content: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
     Raises:
         ImageError: there is nothing to do, or a result would replace a file.
     """
+    if out == STREAM and (content.is_dir() or sys.stdout.isatty()):
+        where = "a file: -o - > result.png" if sys.stdout.isatty() else "a folder for the results of a folder"
+        raise ImageError(f"The result cannot go to stdout here; name {where}.")
     if not content.is_dir():
-        check_picture_output(out, overwrite)
+        if out != STREAM:
+            check_picture_output(out, overwrite)
         return [(content, out)]
     if out.is_file():
         raise ImageError(f"{content} is a folder, but {out} is a file; name a folder for the results.")
@@ -109,6 +130,17 @@ def plan(content: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
     for _, target in jobs:
         check_picture_output(target, overwrite)
     return jobs
+
+
+def stdin() -> bytes:
+    """What comes on stdin.
+
+    Raises:
+        ImageError: nothing does.
+    """
+    if sys.stdin.isatty() or not (data := sys.stdin.buffer.read()):
+        raise ImageError("Nothing came on stdin; give it an image file: adain stylize - ... < photo.jpg")
+    return data
 
 
 def run_all(task: Task, jobs: list[tuple[Path, Path]]) -> int:

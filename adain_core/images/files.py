@@ -58,17 +58,21 @@ class ImageError(ValueError):
     """A picture cannot be read or written; the message names the file and what is wrong."""
 
 
-def read_picture(path: str | os.PathLike[str]) -> Picture:
-    """Read an image file of any mode: upright, in sRGB, with all of 16 bits.
+def read_picture(source: str | os.PathLike[str] | bytes) -> Picture:
+    """Read an image file of any mode, or what is in one: upright, in sRGB, with all of 16 bits.
 
     Raises:
         ImageError: the file is missing, in none of :data:`FORMATS`, an animation or several pages, damaged, or larger
             than Pillow's limit for decompression bombs.
     """
-    with opened(path) as file:
+
+    def file_of() -> str | os.PathLike[str] | BinaryIO:
+        return io.BytesIO(source) if isinstance(source, bytes) else source
+
+    with opened(file_of()) as file:
         levels = None
         if not has_tables(file.info.get("icc_profile")):
-            with _open(path) as again:
+            with _open(file_of()) as again:
                 levels = read_levels(file, again)
         picture = from_pil(ImageOps.exif_transpose(file)) if levels is None else from_levels(levels, file.info)
         return replace(picture, origin=_origin_of(file, 8 if levels is None else 16))
@@ -228,12 +232,13 @@ def write_picture(picture: Picture, path: str | os.PathLike[str]) -> None:
     if format_name not in _ALPHA_FORMATS:
         picture = replace(picture, alpha=None)
     try:
-        write_atomically(path, _encode(picture, format_name))
+        write_atomically(path, encode_picture(picture, format_name))
     except OSError as error:
         raise ImageError(f"{path} cannot be written as {format_name}: {error.strerror or error}.") from error
 
 
-def _encode(picture: Picture, format_name: str) -> bytes:
+def encode_picture(picture: Picture, format_name: str) -> bytes:
+    """What :func:`write_picture` writes, in a format of Pillow's name."""
     origin = picture.origin
     if origin.bits == 16 and format_name == "PNG":
         return encode_png(to_levels(picture, 16), origin.dpi, origin.exif)
