@@ -29,6 +29,7 @@ from .pipeline.layers import Layer
 from .pipeline.runner import run
 from .pipeline.transfer import StyleTransfer
 from .runtime.device import DeviceError
+from .runtime.version import VERSION
 from .styles.files import StyleFileError
 from .styles.stats import StyleStats, merge, mix, mix_by_transport
 from .styles.transforms import TRANSFORMS, Transform
@@ -70,4 +71,4 @@ __all__ = [
     "stylize_film",
     "write_picture",
 ]
-__version__ = "0.1.0"
+__version__ = VERSION

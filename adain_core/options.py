@@ -223,6 +223,18 @@ class ConvertOptions(Table):
 
 
 @dataclass(frozen=True)
+class ExportOptions(Table):
+    """What a model is written as, for other programs."""
+
+    format: str = option("onnx", "What the files are: onnx for onnxruntime and its like.", choices=("onnx",))
+    dtype: str = option(
+        "float32",
+        "Number format of the files. float16 halves them, and is faster on a GPU; pictures stay float32.",
+        choices=("float32", "float16"),
+    )
+
+
+@dataclass(frozen=True)
 class ColorOptions(Table):
     """How a finished picture is recolored."""
 

@@ -107,5 +107,5 @@ def announce(recipe: Recipe, step: int, seconds: float, minutes: float) -> None:
     if total > 60 * minutes:
         text += f" After {minutes:g} minutes the run will be at step {step + int(60 * minutes / seconds):,} or so."
     if total > _LONG:
-        text += f" For less: --set steps={max(1, int(_LONG / seconds))} for an hour, or --recipe {_SHORT}."
+        text += f" For less: --recipe {_SHORT}, or --set steps={max(1, int(_LONG / seconds))} for an hour."
     print(text, file=sys.stderr)

@@ -16,11 +16,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from ..cli import convert, gatys, grid, info, measure, styles, stylize, texture, video
+from ..cli import convert, export, gatys, grid, info, measure, styles, stylize, texture, video
 from ..runtime.memory import is_out_of_memory
 from ..runtime.terminal import printable
 
-COMMANDS = (stylize, video, styles, grid, measure, gatys, texture, convert, info)
+COMMANDS = (stylize, video, styles, grid, measure, gatys, texture, convert, export, info)
 
 
 class Parser(argparse.ArgumentParser):

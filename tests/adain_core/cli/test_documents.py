@@ -23,7 +23,7 @@ def shown(command: re.Pattern[str], text: str) -> list[list[str]]:
     return found
 
 
-PAGES = ["README.md", *(f"docs/{name}.md" for name in ("command-line", "gatys", "training", "work-size"))]
+PAGES = ["README.md", *(f"docs/{name}.md" for name in ("command-line", "gatys", "onnx", "training", "work-size"))]
 
 
 @pytest.mark.parametrize("page", PAGES)
