@@ -16,7 +16,7 @@ from ..adain_core.models.hub import HubError, HubFile, download, hash_of
 from ..adain_core.models.presets import PRESETS
 from ..adain_core.models.weights import EMBEDDED, embedded_models, fetch_preset, load_model, load_weights
 from ..adain_core.options import ModelOptions
-from ..adain_core.pipeline.analyzer import StyleAnalyzer
+from ..adain_core.pipeline.analyzer import StyleAnalyzer, laid_out
 from ..adain_core.pipeline.transfer import StyleTransfer
 from ..adain_core.runtime.device import resolve_dtype
 from ..adain_core.runtime.progress import Progress, ignore_progress
@@ -117,7 +117,9 @@ def _read(name: str, files: list[Path], dtype: torch.dtype, progress: Progress) 
     else:
         model = StyleAnalyzer(weights.encoder, weights.space, dtype=dtype)
     interrupt_between_layers(model)
-    patcher = ModelPatcher(Held(model), model_management.get_torch_device(), model_management.unet_offload_device())
+    patcher = ModelPatcher(
+        Held(laid_out(model)), model_management.get_torch_device(), model_management.unet_offload_device()
+    )
     return Model(name, weights.space, patcher)
 
 

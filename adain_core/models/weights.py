@@ -197,7 +197,7 @@ def build(module: Network, state: Mapping[str, Tensor], path: Path) -> Network:
     if not all(value.isfinite().all() for value in floats.values()):
         raise WeightsError(f"{path} holds numbers that are not finite.")
     module.load_state_dict(floats, assign=True)
-    return module.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
+    return module.eval().requires_grad_(False)
 
 
 def save_weights(weights: Weights, path: str | os.PathLike[str], dtype: torch.dtype = torch.float16) -> None:

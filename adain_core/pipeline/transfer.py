@@ -19,6 +19,7 @@ from ..runtime.device import resolve_device, resolve_dtype
 from ..runtime.progress import Progress, ignore_progress, section
 from ..runtime.tables import options_of
 from ..styles.stats import StyleStats
+from .analyzer import laid_out
 from .layers import Look, StyleLike, layers_of
 from .runner import run
 from .steps import Steps
@@ -64,7 +65,8 @@ class StyleTransfer(Steps):
         """
         target = resolve_device(device)
         weights = load_model(model, decoder)
-        return cls(weights.encoder, weights.decoder, weights.space, target, resolve_dtype(dtype, target), tile_memory)
+        encoder, decoder = laid_out(weights.encoder), laid_out(weights.decoder)
+        return cls(encoder, decoder, weights.space, target, resolve_dtype(dtype, target), tile_memory)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # A compiler and an exporter call modules, and mean forward.

@@ -39,10 +39,14 @@ def test_the_licenses_are_printed(capsys):
 
 
 def test_every_weight_and_picture_of_the_repository_has_a_license():
-    tracked = subprocess.run(["git", "ls-files", *ASSETS], cwd=ROOT, capture_output=True, text=True, check=True)
+    tracked = subprocess.run(["git", "ls-files", "-z", *ASSETS], cwd=ROOT, capture_output=True, text=True, check=True)
     patterns = table()
     assert "code" in patterns and all(license and origin for license, origin in patterns.values())
-    missing = [path for path in tracked.stdout.split() if not any(fnmatch(path, pattern) for pattern in patterns)]
+    missing = [
+        path
+        for path in tracked.stdout.rstrip("\0").split("\0")
+        if not any(fnmatch(path, pattern) for pattern in patterns)
+    ]
     assert tracked.stdout and missing == []
 
 
