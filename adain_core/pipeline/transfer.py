@@ -65,8 +65,8 @@ class StyleTransfer(Steps):
         """
         target = resolve_device(device)
         weights = load_model(model, decoder)
-        encoder, decoder = laid_out(weights.encoder), laid_out(weights.decoder)
-        return cls(encoder, decoder, weights.space, target, resolve_dtype(dtype, target), tile_memory)
+        networks = laid_out(weights.encoder), laid_out(weights.decoder)
+        return cls(*networks, weights.space, target, resolve_dtype(dtype, target), tile_memory)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # A compiler and an exporter call modules, and mean forward.
