@@ -12,7 +12,7 @@ from .models import FOLDER, AdaINModelLoader, register_folder
 from .regions import AdaINRegion
 from .steps import AdaINBlend, AdaINComputeStyleStats, AdaINDecode, AdaINEncode, AdaINMixStyles
 from .stylize import AdaINStylize
-from .video import AdaINStylizeVideo
+from .video import AdaINStylizeFilm, AdaINStylizeVideo
 
 NODES: list[type[io.ComfyNode]] = [
     AdaINModelLoader,
@@ -26,6 +26,7 @@ NODES: list[type[io.ComfyNode]] = [
     AdaINSaveStyle,
     AdaINLoadStyle,
     AdaINPreserveColor,
+    AdaINStylizeFilm,
     AdaINStylizeVideo,
     AdaINGatys,
     AdaINTextureSynthesis,

@@ -40,8 +40,14 @@ def check_sound(source: Path, target: Path) -> None:
             probe.name = target.name  # the format follows from the suffix
             try:
                 with _create(probe) as result:
-                    result.add_stream_from_template(sound)
+                    copy = result.add_stream_from_template(sound)
                     result.start_encoding()
+                    # Some kinds of film refuse what they announced.
+                    for packet in film.demux(sound):
+                        if packet.dts is not None:
+                            packet.stream = copy
+                            result.mux(packet)
+                            break
             except errors as error:
                 raise VideoError(
                     f"The sound of {source} is {sound.codec_context.name}, which {target.suffix} cannot hold as it is;"

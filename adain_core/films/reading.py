@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,7 +119,7 @@ def read_frames(path: Path, span: Span | None = None) -> Iterator[Tensor]:
             raise VideoError(f"{path} cannot be read to its end: {error}.") from error
 
 
-def read_masks(path: Path, span: Span | None = None) -> Iterator[Tensor]:
+def read_masks(path: Path, span: Span | None = None) -> Generator[Tensor, None, None]:
     """The frames of a film as masks [1, H, W], all or those within a span; compression leaves black and white a little
     off, which is put right.
 

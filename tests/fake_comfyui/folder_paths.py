@@ -23,6 +23,10 @@ def get_input_directory() -> str:
     return str(_base / "input")
 
 
+def get_temp_directory() -> str:
+    return str(_base / "temp")
+
+
 def add_model_folder_path(folder_name: str, full_folder_path: str, is_default: bool = False) -> None:
     paths, _ = folder_names_and_paths.setdefault(folder_name, ([], set()))
     if full_folder_path not in paths:

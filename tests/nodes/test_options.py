@@ -38,7 +38,7 @@ def in_python(*functions):
 
 
 def in_the_node(comfy, name):
-    return {i.id for i in comfy.nodes[name].define_schema().inputs} - {"model", "content", "frames", "style"}
+    return {i.id for i in comfy.nodes[name].define_schema().inputs} - {"model", "content", "frames", "video", "style"}
 
 
 def test_pictures(comfy):
@@ -53,7 +53,8 @@ def test_films(comfy):
     assert {"mask", "regions"} | (options_of(Options).keys() - MAKING_A_STYLE) | options_of(
         FilmOptions
     ).keys() == options
-    assert in_the_node(comfy, "AdaINStylizeVideo") - {"style_end"} == options
+    for node in ("AdaINStylizeVideo", "AdaINStylizeFilm"):
+        assert in_the_node(comfy, node) - {"style_end"} == options
     assert in_python(StyleTransfer.compute_style_stats) >= {"mask", "style_size", "style_scale"}
 
 

@@ -28,6 +28,7 @@ IDS = [
     "AdaINSaveStyle",
     "AdaINLoadStyle",
     "AdaINPreserveColor",
+    "AdaINStylizeFilm",
     "AdaINStylizeVideo",
     "AdaINGatys",
     "AdaINTextureSynthesis",

@@ -134,7 +134,12 @@ def test_a_span_without_frames_writes_nothing(film, tmp_path):
 
 @pytest.mark.parametrize(
     ("codec", "held_by", "suffix"),
-    [("libopus", ".mkv", ".mov"), ("flac", ".mkv", ".m4v"), ("pcm_s16le", ".mov", ".m4v")],
+    [
+        ("libopus", ".mkv", ".mov"),
+        ("flac", ".mkv", ".m4v"),
+        ("pcm_s16le", ".mov", ".m4v"),
+        ("pcm_s16le", ".mkv", ".mp4"),
+    ],
 )
 def test_sound_that_does_not_fit_is_named_before_the_work(tmp_path, codec, held_by, suffix):
     film = tmp_path / f"film{held_by}"

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+from . import video
+
 FACTS = json.loads((Path(__file__).parents[1] / "api.json").read_text())
 """By version: the fields of ``io.Schema`` and the arguments of inputs, from ``tests/comfyui/record_api.py``."""
 
@@ -149,12 +151,25 @@ class io:
     Boolean, Int, Float, String, Combo = map(_type, ("BOOLEAN", "INT", "FLOAT", "STRING", "COMBO"))
     Image = _type("IMAGE")
     Mask = _type("MASK")
+    Video = _type("VIDEO")
     NumberDisplay, Hidden = _NumberDisplay, _Hidden
     Schema, ComfyNode, NodeOutput = _Schema, _ComfyNode, _NodeOutput
 
 
 class ui:
     PreviewImage, PreviewText = _PreviewImage, _PreviewText
+
+
+class Input:
+    Video = video.VideoInput
+
+
+class InputImpl:
+    VideoFromFile, VideoFromComponents = video.VideoFromFile, video.VideoFromComponents
+
+
+class Types:
+    VideoComponents = video.VideoComponents
 
 
 class ComfyExtension:
@@ -170,6 +185,10 @@ def use(version: str) -> None:
         getattr(io, name).Input.accepted = frozenset(facts["inputs"][name])
     later = [(name, Any, field(default=None)) for name in facts["schema"] if name not in _FIELDS]
     io.Schema = make_dataclass("Schema", later, bases=(_Schema,))
+    if version == OLDEST:
+        InputImpl.VideoFromFile, InputImpl.VideoFromComponents = video.VideoFromFile, video.VideoFromComponents
+    else:
+        InputImpl.VideoFromFile, InputImpl.VideoFromComponents = video.TrimmableVideo, video.BufferableComponents
 
 
 _FIELDS = {known.name for known in fields(_Schema)}
