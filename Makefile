@@ -38,7 +38,7 @@ previews: $(VENV)/test
 	$(BIN)/python -m tests.nodes.previews
 
 library: $(VENV)/demo
-	$(BIN)/python workflows/examples/make_library.py
+	$(BIN)/python workflows/examples/make_library.py $(if $(PAINTINGS),--paintings $(PAINTINGS))
 
 pictures: $(VENV)/demo
 	$(BIN)/python docs/make_pictures.py

@@ -9,7 +9,7 @@ import folder_paths
 from comfy.model_management import intermediate_device
 from comfy_api.latest import io, ui
 
-from ..adain_core.models.weights import EMBEDDED
+from ..adain_core.models.weights import EMBEDDED_STYLES
 from ..adain_core.options import StyleOptions
 from ..adain_core.styles.files import read_style
 from ..adain_core.styles.stats import StyleStats
@@ -25,7 +25,7 @@ FOLDER = "adain_styles"
 def register_styles() -> None:
     """List the styles in ``models/adain_styles`` and those that come with the pack."""
     register_folder(FOLDER)
-    folder_paths.add_model_folder_path(FOLDER, str(EMBEDDED / "styles"))
+    folder_paths.add_model_folder_path(FOLDER, str(EMBEDDED_STYLES))
 
 
 def style_path(name: str) -> Path:
@@ -89,7 +89,8 @@ class AdaINLoadStyle(io.ComfyNode):
             "AdaINLoadStyle",
             "AdaIN Load Style",
             aliases=["style library", "style file", "style preset", "ready-made style"],
-            description="Loads a style that was saved with Save Style. It fits the model that it was measured with.",
+            description="Loads one of the styles that come with the pack, or one that was saved with Save Style. It fits"
+            " the model that it was measured with.",
             inputs=[
                 io.Combo.Input(
                     "style",

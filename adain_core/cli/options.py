@@ -124,7 +124,7 @@ def stylization(args: argparse.Namespace) -> Options:
 
 
 def read_style(path: Path, args: argparse.Namespace) -> Picture | StyleStats:
-    """A style from a style file, or a picture.
+    """A style from a style file, one of those that come with the package, or a picture.
 
     Raises:
         ValueError: an option for pictures is given with a style file.
@@ -136,7 +136,8 @@ def read_style(path: Path, args: argparse.Namespace) -> Picture | StyleStats:
                 f"--style-{option} is for pictures, but {path} was measured already; leave it out, or save that style"
                 f" anew with: adain style PICTURE --style-{option} ..."
             )
-        return StyleStats.load(path)
+        embedded = weights.EMBEDDED_STYLES / path
+        return StyleStats.load(embedded if embedded.is_file() and not path.exists() else path)
     return read_picture(path)
 
 

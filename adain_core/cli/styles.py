@@ -6,6 +6,7 @@ import argparse
 
 from ..images.files import write_picture
 from ..images.pictures import Picture
+from ..models.weights import EMBEDDED_STYLES
 from ..options import DETAILS, ModelOptions, Options, StyleOptions
 from ..pipeline.analyzer import StyleAnalyzer
 from ..styles.files import list_styles
@@ -32,8 +33,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add_options(save, ModelOptions, "model", "device", "dtype")
     save.set_defaults(run=run_save)
 
-    show = commands.add_parser("styles", help="list the style files of a folder")
-    show.add_argument("folder", type=path_name)
+    show = commands.add_parser("styles", help="list the styles that come with the package, or those of a folder")
+    show.add_argument("folder", type=path_name, nargs="?", default=EMBEDDED_STYLES, help="A folder of style files")
     show.add_argument("--thumbnails", type=path_name, metavar="FOLDER", help="Write the styles' thumbnails there")
     show.add_argument("--overwrite", action="store_true", help="Replace thumbnails that exist")
     show.set_defaults(run=run_list)
@@ -58,9 +59,10 @@ def run_save(args: argparse.Namespace) -> int:
 
 def run_list(args: argparse.Namespace) -> int:
     for style in list_styles(args.folder):
-        print(f"{style.path.name}: {style.name}, space {style.space}")
+        path = style.path.relative_to(args.folder)
+        print(f"{path.as_posix()}: {style.name}, space {style.space}")
         if args.thumbnails and style.thumbnail is not None:
-            target = args.thumbnails / f"{style.path.stem}.png"
+            target = args.thumbnails / path.with_suffix(".png")
             check_output(target, args.overwrite)
             write_picture(Picture(style.thumbnail), target)
     return 0

@@ -34,6 +34,7 @@ from .presets import PRESETS, VGG19_NORMALIZED, VGG19_TORCHVISION
 from .spaces import is_encoder_of, space_of
 
 EMBEDDED = Path(__file__).parent / "embedded"
+EMBEDDED_STYLES = EMBEDDED / "styles"
 
 # The first digits of the SHA-256 of vgg19-dcbb9e9d.pth and of the same weights as timm has them.
 _TORCHVISION_FILES = ("dcbb9e9d", "11aea017")

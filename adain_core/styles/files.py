@@ -68,7 +68,8 @@ def is_style_file(path: str | os.PathLike[str]) -> bool:
 
 
 def list_styles(folder: str | os.PathLike[str]) -> list[StyleFile]:
-    """The style files of a folder, by file name; other .safetensors files in it are passed over, with a warning.
+    """The style files of a folder and the folders in it, by path; other .safetensors files are passed over, with a
+    warning.
 
     Raises:
         StyleFileError: there is no such folder.
@@ -77,7 +78,7 @@ def list_styles(folder: str | os.PathLike[str]) -> list[StyleFile]:
     if not folder.is_dir():
         raise StyleFileError(f"There is no folder {folder}; name one that holds style files.")
     styles = []
-    for path in sorted(folder.glob(f"*{STYLE_SUFFIX}")):
+    for path in sorted(folder.rglob(f"*{STYLE_SUFFIX}")):
         try:
             styles.append(read_style(path)[0])
         except StyleFileError as error:

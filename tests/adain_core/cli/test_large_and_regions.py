@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from adain_core.images.pictures import Picture, to_pil
+from adain_core.models.weights import EMBEDDED_STYLES
 from tests.helpers import ROOT, random_picture
 
 
@@ -62,6 +63,18 @@ def test_a_saved_style_is_listed_and_used(run_here, photo, painting, tmp_path):
     for name, style in (("file", library / "noise.safetensors"), ("picture", painting)):
         assert run_here("stylize", photo, style, "-o", tmp_path / f"{name}.png", "--dtype", "float32").returncode == 0
     assert np.abs(pixels(tmp_path / "file.png") - pixels(tmp_path / "picture.png")).max() <= 1
+
+
+def test_styles_that_come_with_the_package_are_listed_by_group_and_used_by_name(run_here, photo, tmp_path):
+    listed = run_here("styles", "--thumbnails", tmp_path)
+    name = "woodcut-and-ink/wadsworth-rotterdam.safetensors"
+    assert f"\n{name}: Rotterdam (1914), Edward Wadsworth (1889–1949), space lite-" in listed.stdout
+    assert Image.open(tmp_path / "woodcut-and-ink" / "wadsworth-rotterdam.png").size == (96, 96)
+    for style in (name, EMBEDDED_STYLES / name):
+        done = run_here("stylize", photo, style, "-o", tmp_path / "out.png", "--overwrite")
+        assert done.returncode == 0, done.stderr
+    missing = run_here("stylize", photo, "no/such.safetensors", "-o", tmp_path / "out.png", "--overwrite")
+    assert missing.returncode == 2 and "There is no style file no/such.safetensors" in missing.stderr
 
 
 @pytest.mark.parametrize(("transform", "detail"), [("wct", "covariance"), ("efdm", "quantiles")])

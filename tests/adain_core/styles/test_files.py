@@ -35,6 +35,13 @@ def test_a_file_is_small_and_tells_what_it_is(saved):
     assert (listed.name, listed.space, listed.thumbnail.shape) == ("Waves", style.space, (1, 3, 29, 96))
 
 
+def test_a_folder_is_listed_with_the_folders_in_it(saved):
+    style, path = saved
+    (path.parent / "sea").mkdir()
+    style.save(path.parent / "sea" / "foam.safetensors")
+    assert [style.path for style in list_styles(path.parent)] == [path.parent / "sea" / "foam.safetensors", path]
+
+
 def test_a_saved_style_stylizes_as_the_measured_one(saved):
     style, path = saved
     model, content = tiny_model(), random_picture(40, 40, seed=3)
