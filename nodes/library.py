@@ -89,8 +89,8 @@ class AdaINLoadStyle(io.ComfyNode):
             "AdaINLoadStyle",
             "AdaIN Load Style",
             aliases=["style library", "style file", "style preset", "ready-made style"],
-            description="Loads one of the styles that come with the pack, or one that was saved with Save Style. It fits"
-            " the model that it was measured with.",
+            description="Loads one of the styles that come with the pack, or one that was saved with Save Style. It"
+            " fits the model that it was measured with.",
             inputs=[
                 io.Combo.Input(
                     "style",
