@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from ..cli import convert, export, gatys, grid, info, measure, styles, stylize, texture, video
+from ..runtime.environment import bound_caches
 from ..runtime.memory import is_out_of_memory
 from ..runtime.terminal import printable
 
@@ -76,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     args = parse(sys.argv[1:] if argv is None else argv)
     _write_log()
+    bound_caches()
     try:
         with _terminated_as_interrupted():
             code = args.run(args)

@@ -20,6 +20,7 @@ from ..networks.skips import Skips
 from ..options import ConvertOptions
 from ..pipeline.transfer import StyleTransfer
 from .options import add_options, add_output, as_type, check_output
+from .output import say
 
 _SUFFIXES = re.compile(r"(\.pth\.tar|\.[A-Za-z]+)$")
 _SIDE = 32
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     for weights, target, summary in zip(results, targets, summaries, strict=True):
         info = weights.info | ({"license": args.license} if args.license else {})
         save_weights(replace(weights, info=info), target, torch.float32)
-        print(f"Wrote {target}: {weights.kind}, space {weights.space}; {summary}.")
+        say(f"Wrote {target}: {weights.kind}, space {weights.space}; {summary}.")
     return 0
 
 

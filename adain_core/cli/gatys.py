@@ -24,6 +24,7 @@ from .options import (
     progress_bar,
     read_mask,
 )
+from .output import say
 
 _OVERRIDES = ("iterations", "optimizer", "scales", "pooling", "variation_weight", "tolerance", "seed")
 
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar("gatys") as progress:
         result = stylize(encoder, picture.rgb, styles, settings, init, lambda step: progress(step.share))
     write_picture(replace(picture, rgb=result.picture), args.out)
-    print(f"Wrote {args.out}: {describe(result)}, content at {result.settings.content_tap}")
+    say(f"Wrote {args.out}: {describe(result)}, content at {result.settings.content_tap}")
     return 0
 
 

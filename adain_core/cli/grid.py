@@ -24,6 +24,7 @@ from .options import (
     path_name,
     progress_bar,
 )
+from .output import add_json, report
 
 _ALPHAS = options_of(GridOptions)["alphas"]
 
@@ -33,6 +34,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--content", type=path_name, nargs="+", required=True, help="One photo or several")
     parser.add_argument("--style", type=path_name, nargs="+", required=True, help="One style picture or several")
     add_output(parser, "The sheet, an image file")
+    add_json(parser)
     default = f"{_ALPHAS.shown(_ALPHAS.default)}; for several contents 1"
     add_options(parser, GridOptions, "alphas", default=None, unset=default)
     add_options(parser, GridOptions, "size", "cell")
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         columns = [f"alpha {alpha:g}" for alpha in alphas]
         labels = [path.stem for path in args.style], ["style", *columns]
     write_picture(Picture(contact_sheet(rows, *labels, args.cell)), args.out)
-    print(f"Wrote {args.out}")
+    report(args, {"written": str(args.out)}, f"Wrote {args.out}")
     return 0
 
 

@@ -73,10 +73,13 @@ def _escaped(help: str) -> str:
     return help.replace("%", "%%")
 
 
-def add_output(parser: argparse.ArgumentParser, what: str) -> None:
-    """--out, which is ``what``, and --overwrite."""
+def add_output(parser: argparse.ArgumentParser, what: str, may_skip: bool = False) -> None:
+    """--out, which is ``what``, and --overwrite; where there can be several results --skip-existing too."""
     parser.add_argument("-o", "--out", type=path_name, required=True, help=what)
-    parser.add_argument("--overwrite", action="store_true", help="Replace what exists there")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="Replace what exists there")
+    if may_skip:
+        existing.add_argument("--skip-existing", action="store_true", help="Leave what exists there, and do the rest")
 
 
 def add_transfer_options(parser: argparse.ArgumentParser, mask: str) -> None:

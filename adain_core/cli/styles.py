@@ -20,6 +20,7 @@ from .options import (
     path_name,
     read_style,
 )
+from .output import say
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -53,14 +54,14 @@ def run_save(args: argparse.Namespace) -> int:
             )
     styles = [measure_style(analyzer, picture, args, details) for picture in pictures]
     mix(styles, args.weights).save(args.out, args.name or "")
-    print(f"Wrote {args.out}")
+    say(f"Wrote {args.out}")
     return 0
 
 
 def run_list(args: argparse.Namespace) -> int:
     for style in list_styles(args.folder):
         path = style.path.relative_to(args.folder)
-        print(f"{path.as_posix()}: {style.name}, space {style.space}")
+        say(f"{path.as_posix()}: {style.name}, space {style.space}")
         if args.thumbnails and style.thumbnail is not None:
             target = args.thumbnails / path.with_suffix(".png")
             check_output(target, args.overwrite)

@@ -25,6 +25,7 @@ from ..pipeline.transfer import StyleTransfer
 from ..runtime.memory import is_out_of_memory
 from ..runtime.processes import Processes
 from ..runtime.progress import Progress, ignore_progress
+from ..runtime.terminal import printable
 from .options import (
     MODEL,
     add_options,
@@ -38,6 +39,7 @@ from .options import (
     read_style,
     stylization,
 )
+from .output import add_json, report
 
 STREAM = Path("-")
 """Stands for stdin as a content, and for stdout as a result."""
@@ -49,7 +51,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "style", type=path_name, nargs="*", help="Style images or style files (none with --region alone)"
     )
-    add_output(parser, "The result: an image, a folder for a folder, or - for a PNG on stdout")
+    add_output(parser, "The result: an image, a folder for a folder, or - for a PNG on stdout", may_skip=True)
+    add_json(parser)
     add_transfer_options(parser, mask="An image")
     add_options(parser, ModelOptions, *MODEL)
     parser.set_defaults(run=run)
@@ -59,23 +62,29 @@ def run(args: argparse.Namespace) -> int:
     if not args.style and not args.region:
         raise ImageError("There is no style; name a style image or file, or give a --region.")
     processes = Processes.join()
-    jobs = plan(args.content, args.out, args.overwrite)
+    jobs = processes.share(plan(args.content, args.out, args.overwrite or args.skip_existing))
+    skipped = [target for _, target in jobs if args.skip_existing and target.exists()]
+    jobs = [(source, target) for source, target in jobs if target not in skipped]
     mask = args.mask and read_mask(args.mask)
     looks = [Look([read_style(path, args) for path in args.style], args.weights, mask)] if args.style else []
     looks += [Look([read_style(path, args)], mask=read_mask(region)) for region, path in args.region]
     style_mask = args.style_mask and read_mask(args.style_mask)
     model = chosen_model(args)
     task = Task(model, *layers_of(model, looks, stylization(args), style_mask))
+    failed: dict[str, str] = {}
     if args.content.is_dir():
-        code = run_all(task, processes.share(jobs))
+        failed = run_all(task, jobs)
         processes.leave()
-        return code
-    if processes.rank == 0:
+    elif jobs:
         with progress_bar("stylize") as progress:
             task.run(*jobs[0], progress)
-        if args.out != STREAM:
-            print(f"Wrote {args.out}")
-    return 0
+    if args.out == STREAM:  # which is the picture's
+        return 0
+    written = [str(target) for source, target in jobs if str(source) not in failed]
+    lines = [f"Left what exists: {len(skipped)}"] if skipped else []
+    lines += [f"Wrote {args.out}"] if written and not args.content.is_dir() else []
+    report(args, {"written": written, "skipped": [*map(str, skipped)], "failed": failed}, *lines)
+    return 1 if failed else 0
 
 
 @dataclass(frozen=True)
@@ -143,13 +152,13 @@ def stdin() -> bytes:
     return data
 
 
-def run_all(task: Task, jobs: list[tuple[Path, Path]]) -> int:
-    """Stylize every file; those that fail are reported and passed over. Exit code 1 if any did."""
-    failed = 0
+def run_all(task: Task, jobs: list[tuple[Path, Path]]) -> dict[str, str]:
+    """Stylize every file; those that fail are told of and passed over, and returned with what was wrong."""
+    failed = {}
     for source, target in tqdm(jobs, desc="stylize", unit="image", file=sys.stderr, disable=None):
         try:
             task.run(source, target)
         except ImageError as error:
-            failed += 1
-            tqdm.write(f"adain: {error} Skipped.", file=sys.stderr)
-    return 1 if failed else 0
+            failed[str(source)] = str(error)
+            tqdm.write(printable(f"adain: {error} Skipped."), file=sys.stderr)
+    return failed

@@ -19,6 +19,7 @@ from .options import (
     path_name,
     progress_bar,
 )
+from .output import say
 
 _SIDES = options_of(TextureOptions).values()
 
@@ -62,5 +63,5 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar("texture") as progress:
         result = synthesize_texture(encoder, styles, (height, width), settings, lambda step: progress(step.share))
     write_picture(Picture(result.picture), args.out)
-    print(f"Wrote {args.out}: {describe(result)}")
+    say(f"Wrote {args.out}: {describe(result)}")
     return 0

@@ -33,6 +33,7 @@ from .options import (
     read_style,
     stylization,
 )
+from .output import say
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
             join_films(parts, args.content, args.out)
             for path in parts:
                 path.unlink()
-        print(f"Wrote {args.out}")
+        say(f"Wrote {args.out}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The environment variables that this package reads: all of them, here."""
+"""The environment variables that this package reads, and sets for its own commands: all of them, here."""
 
 from __future__ import annotations
 
@@ -44,3 +44,11 @@ def torchrun_number(name: str, least: int = 0) -> int:
 def missing_for_torchrun() -> list[str]:
     """Which of the variables are not set that torchrun gives to each of several processes."""
     return [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+
+
+def bound_caches() -> None:
+    """Let PyTorch keep what it prepared for its last 32 convolutions in place of 1024: enough for pictures of one size,
+    where pictures of all sizes would take gigabytes. What the user has set stays. To be called before the first
+    convolution, in a process that is ours alone."""
+    for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+        os.environ.setdefault(name, "32")

@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
@@ -151,3 +154,31 @@ def test_a_photo_of_16_bits_has_a_result_of_16_bits(run_here, painting, tmp_path
     assert done.returncode == 0, done.stderr
     result = read_picture(tmp_path / "out.tif")
     assert result.origin.bits == 16 and len(result.rgb.unique()) > 3 * 256
+
+
+def test_a_second_run_does_only_what_is_missing(run_here, photo, painting, tmp_path):
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        shutil.copy(photo, folder / name)
+    (folder / "c.png").write_bytes(b"damaged")
+    out.mkdir()
+    (out / "a.png").write_bytes(b"from before")
+    done = run_here("stylize", folder, painting, "-o", out, "--skip-existing", "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert told["written"] == [str(out / "b.png")] and told["skipped"] == [str(out / "a.png")]
+    assert list(told["failed"]) == [str(folder / "c.png")]
+    assert (out / "a.png").read_bytes() == b"from before" and sorted(p.name for p in out.iterdir()) == [
+        "a.png",
+        "b.png",
+    ]
+
+
+def test_a_single_result_that_exists_is_left(run_here, photo, painting, tmp_path):
+    (tmp_path / "out.png").write_bytes(b"from before")
+    done = run_here("stylize", photo, painting, "-o", tmp_path / "out.png", "--skip-existing")
+    assert (done.returncode, done.stdout) == (0, "Left what exists: 1\n")
+    assert (tmp_path / "out.png").read_bytes() == b"from before"
+    both = run_here("stylize", photo, painting, "-o", tmp_path / "out.png", "--skip-existing", "--overwrite")
+    assert both.returncode == 2 and "--overwrite" in both.stderr

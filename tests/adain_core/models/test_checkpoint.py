@@ -15,6 +15,8 @@ from adain_core.models import checkpoint
 from adain_core.models.checkpoint import load_plain_values, read_checkpoint
 from adain_core.models.errors import WeightsError
 
+pytestmark = pytest.mark.skipif(torch.__version__ < "2.10", reason="PyTorch before 2.10 is given no torch.save files")
+
 
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
