@@ -13,8 +13,8 @@ from adain_core.runtime.tables import Option, Table, options_of
 
 TABLES = [table for _, table in inspect.getmembers(options, is_dataclass) if issubclass(table, Table)]
 # Files and folders, and what a command does with them.
-FILES = {"help", "out", "overwrite", "content", "style", "mask", "region", "style_mask", "keyframe"}
-OTHERS = {"licenses", "thumbnails"}
+FILES = {"help", "out", "overwrite", "skip_existing", "content", "style", "mask", "region", "style_mask", "keyframe"}
+OTHERS = {"json", "licenses", "thumbnails"}
 COMMANDS = make_parser()._subparsers._group_actions[0].choices
 ARGUMENTS = [
     pytest.param(parser, action, id=f"{command} {action.option_strings[0]}")
