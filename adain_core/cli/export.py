@@ -10,6 +10,7 @@ from ..options import ExportOptions, ModelOptions
 from ..pipeline.export import PAINT_FILE, STYLE_FILE, export_onnx
 from ..pipeline.transfer import StyleTransfer
 from .options import add_options, add_output, check_output, progress_bar
+from .output import say
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar("export") as progress:
         paths = export_onnx(model, args.out, info_of(weights), args.dtype == "float16", progress)
     for path in paths:
-        print(f"Wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)")
+        say(f"Wrote {path} ({path.stat().st_size / 2**20:.1f} MiB)")
     return 0
 
 
