@@ -24,7 +24,7 @@ def preserve_color(stylized: Tensor, content: Tensor, method: str, progress: Pro
         ValueError: the two do not fit together.
     """
     colors, _ = from_image(content, "content")
-    picture, alpha = from_image(stylized, "stylized")
+    picture, opacity = from_image(stylized, "stylized")
     if len(colors) not in (1, len(picture)):
         raise ValueError(
             f"'content' is a batch of {len(colors)}, but 'stylized' of {len(picture)}; connect one content or one for"
@@ -35,7 +35,7 @@ def preserve_color(stylized: Tensor, content: Tensor, method: str, progress: Pro
             f"'content' is {_size(colors)}, but 'stylized' {_size(picture)}; scale one of them with Upscale Image, or"
             " choose covariance or histogram, which take any sizes."
         )
-    return to_image(one_by_one(partial(color.preserve_color, method=method), picture, progress, colors), alpha)
+    return to_image(one_by_one(partial(color.preserve_color, method=method), picture, progress, colors), opacity)
 
 
 def _size(picture: Tensor) -> str:

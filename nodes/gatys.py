@@ -148,7 +148,7 @@ class AdaINGatys(io.ComfyNode):
             GatysOptions, size=size, style_size=style_size, style_weight=style_weight, init=init, preset=preset
         )
         settings = gatys.settings_of(options, iterations=iterations, optimizer=optimizer, seed=seed)
-        contents, alpha = from_image_at(content, "content", size)
+        contents, opacity = from_image_at(content, "content", size)
         styles = _styles(style, style_size or size)
         starts = [init] * len(contents) if start is None else _starts(start, len(contents))
         encoder = _load_encoder(model, (contents.shape[-2], contents.shape[-1]), settings, styles)
@@ -158,7 +158,7 @@ class AdaINGatys(io.ComfyNode):
             results.append(gatys.stylize(encoder, picture, styles, settings, first, watch))
             watch.finish(iterations)
         images = torch.cat([result.picture for result in results])
-        return io.NodeOutput(to_image(images, alpha), torch.cat([_chart(result) for result in results]))
+        return io.NodeOutput(to_image(images, opacity), torch.cat([_chart(result) for result in results]))
 
 
 class AdaINTextureSynthesis(io.ComfyNode):

@@ -16,7 +16,7 @@ _NO_MASK = (64, 64)
 
 
 def from_image(image: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
-    """An IMAGE [B, H, W, C] as RGB [B, 3, H, W] and, where it has four channels, its alpha [B, 1, H, W].
+    """An IMAGE [B, H, W, C] as RGB [B, 3, H, W] and, where it has four channels, its opacity [B, 1, H, W].
 
     Both are views: the input itself is never changed.
 
@@ -37,23 +37,23 @@ def from_image(image: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
 
 def from_image_at(image: Tensor, name: str, short_side: int) -> tuple[Tensor, Tensor | None]:
     """As :func:`from_image`, scaled to a short side in pixels; 0 keeps the size."""
-    rgb, alpha = from_image(image, name)
-    return _at(rgb, short_side), transparency_at(alpha, short_side)
+    rgb, opacity = from_image(image, name)
+    return _at(rgb, short_side), opacity_at(opacity, short_side)
 
 
-def transparency_at(alpha: Tensor | None, short_side: int) -> Tensor | None:
-    """An alpha [B, 1, H, W] of :func:`from_image`, scaled to a short side in pixels; 0 keeps the size."""
-    return None if alpha is None else _at(alpha, short_side)
+def opacity_at(opacity: Tensor | None, short_side: int) -> Tensor | None:
+    """An opacity [B, 1, H, W] of :func:`from_image`, scaled to a short side in pixels; 0 keeps the size."""
+    return None if opacity is None else _at(opacity, short_side)
 
 
 def _at(pictures: Tensor, short_side: int) -> Tensor:
     return one_by_one(partial(scale_short_side, short_side=short_side or None), pictures, heed_stop)
 
 
-def to_image(rgb: Tensor, alpha: Tensor | None = None) -> Tensor:
-    """RGB [B, 3, H, W], and an alpha [B or 1, 1, H, W] if there is one, as an IMAGE on the intermediate device."""
-    if alpha is not None:
-        rgb = torch.cat([rgb, alpha.expand(len(rgb), -1, -1, -1).to(rgb)], dim=1)
+def to_image(rgb: Tensor, opacity: Tensor | None = None) -> Tensor:
+    """RGB [B, 3, H, W], and an opacity [B or 1, 1, H, W] if there is one, as an IMAGE on the intermediate device."""
+    if opacity is not None:
+        rgb = torch.cat([rgb, opacity.expand(len(rgb), -1, -1, -1).to(rgb)], dim=1)
     return rgb.movedim(1, -1).to(intermediate_device(), torch.float32).contiguous()
 
 

@@ -29,14 +29,14 @@ MOST_STYLES = 8
 
 def encode(model: Model, image: Tensor, name: str, progress: Progress, tile: TileSize = "auto") -> Content:
     """Encode the IMAGE of the input ``name``."""
-    rgb, alpha = from_image(image, name)
+    rgb, opacity = from_image(image, name)
     stylizer = model.load()
     maps = [
         stylizer.encode(rgb[part], tile, report).content.to(intermediate_device())
         for part, report in in_turn(stylizer.chunks(rgb, tile), progress)
     ]
     content = join(maps)
-    return Content(Features(rgb, content, content, model.space), alpha, model)
+    return Content(Features(rgb, content, content, model.space), opacity, model)
 
 
 def compute_style_stats(
@@ -128,7 +128,7 @@ def decode(model: Model, content: Content, progress: Progress, tile: TileSize = 
     images = []
     for part, report in in_turn(stylizer.chunks(content.features.image, tile), progress):
         piece = content.part(part).to(stylizer.device)
-        images.append(to_image(stylizer.decode(piece.features, tile, report), piece.alpha))
+        images.append(to_image(stylizer.decode(piece.features, tile, report), piece.opacity))
     return join(images)
 
 

@@ -12,7 +12,7 @@ from ..adain_core.pipeline.layers import Look, layers_of
 from ..adain_core.pipeline.runner import run
 from ..adain_core.runtime.progress import section
 from ..adain_core.styles.stats import StyleStats
-from .images import from_image, from_mask, to_image, transparency_at
+from .images import from_image, from_mask, opacity_at, to_image
 from .inputs import EACH, OFF, alpha_input, check_choices, from_inputs, option_input, tile_input
 from .models import MODEL_TOOLTIP, default_model
 from .progress import progress_bar
@@ -105,7 +105,7 @@ class AdaINStylize(io.ComfyNode):
             )
         progress = progress_bar()
         model = model or default_model()
-        pictures, transparency = from_image(content, "content")
+        pictures, opacity = from_image(content, "content")
         if measured:
             check_space(style, "style", model)
             if style_mask is not None or style_scale != 1 or style_size:
@@ -136,4 +136,4 @@ class AdaINStylize(io.ComfyNode):
         stylizer = model.load()
         layers, left = layers_of(stylizer, looks, options, where, section(progress, 0.0, 0.3))
         (result,) = run(stylizer, [pictures], layers, left, progress=section(progress, 0.3, 1.0))
-        return io.NodeOutput(to_image(result, transparency_at(transparency, size)))
+        return io.NodeOutput(to_image(result, opacity_at(opacity, size)))

@@ -105,18 +105,18 @@ class Content:
 
     Args:
         features: what the pipeline knows of the content.
-        alpha: transparency of the content, [B, 1, H, W], to be put back at the end.
+        opacity: of the content, where it has an alpha channel, [B, 1, H, W], to be put back at the end.
         model: the one that encoded it.
     """
 
     features: Features
-    alpha: Tensor | None
+    opacity: Tensor | None
     model: Model
 
     def part(self, pictures: slice) -> Content:
         """Some pictures of the batch."""
-        alpha = None if self.alpha is None else self.alpha[pictures]
-        return replace(self, features=self.features.part(pictures), alpha=alpha)
+        opacity = None if self.opacity is None else self.opacity[pictures]
+        return replace(self, features=self.features.part(pictures), opacity=opacity)
 
     def to(self, device: torch.device) -> Content:
         """The same content with its feature maps, and what was blended into them, on another device."""
@@ -128,5 +128,5 @@ class Content:
 
     def repeat(self, count: int) -> Content:
         """A single content as a batch of ``count``, without copying it."""
-        alpha = None if self.alpha is None else self.alpha.expand(count, -1, -1, -1)
-        return replace(self, features=self.features.repeat(count), alpha=alpha)
+        opacity = None if self.opacity is None else self.opacity.expand(count, -1, -1, -1)
+        return replace(self, features=self.features.repeat(count), opacity=opacity)

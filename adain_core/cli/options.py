@@ -167,7 +167,7 @@ def read_mask(path: Path) -> Tensor:
     """A mask [1, H, W] in 0..1 from an image file: white is 1, what is transparent 0."""
     picture = read_picture(path)
     white = picture.rgb.mean(dim=1)
-    return white if picture.alpha is None else white * picture.alpha[:, 0]
+    return white if picture.opacity is None else white * picture.opacity[:, 0]
 
 
 def check_output(path: Path, overwrite: bool) -> None:

@@ -230,7 +230,7 @@ def write_picture(picture: Picture, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     format_name = check_target(path, picture.rgb.shape[-2:])
     if format_name not in _ALPHA_FORMATS:
-        picture = replace(picture, alpha=None)
+        picture = replace(picture, opacity=None)
     try:
         write_atomically(path, encode_picture(picture, format_name))
     except OSError as error:

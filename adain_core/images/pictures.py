@@ -32,21 +32,26 @@ class Origin:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as tensors: ``rgb`` [1, 3, H, W], sRGB, and, where the file has transparency, ``alpha`` [1, 1, H, W],
-    both 0..1."""
+    """A picture as tensors.
+
+    Args:
+        rgb: sRGB, [1, 3, H, W] in 0..1; a style may have several, [B, 3, H, W], which is one style seen B times.
+        opacity: [1, 1, H, W] in 0..1 where the file has transparency: 0 is transparent.
+        origin: what a result takes over from the file.
+    """
 
     rgb: Tensor
-    alpha: Tensor | None = None
+    opacity: Tensor | None = None
     origin: Origin = Origin()
 
     def scaled(self, size: int | None) -> Picture:
         """The picture with a short side of so many pixels; None keeps its size."""
-        alpha = None if self.alpha is None else scale_short_side(self.alpha, size, "size")
-        return replace(self, rgb=scale_short_side(self.rgb, size, "size"), alpha=alpha)
+        opacity = None if self.opacity is None else scale_short_side(self.opacity, size, "size")
+        return replace(self, rgb=scale_short_side(self.rgb, size, "size"), opacity=opacity)
 
 
 def from_pil(image: Image.Image) -> Picture:
-    """A Pillow image of any mode (palette, grayscale, 16-bit, CMYK, with or without alpha) as tensors in sRGB."""
+    """A Pillow image of any mode (palette, grayscale, 16-bit, CMYK, with an alpha channel or none) as tensors in sRGB."""
     if image.mode.startswith("I"):
         return from_levels(np.asarray(image).clip(0, 65535)[:, :, None], image.info)
     if image.mode == "F":
@@ -62,13 +67,13 @@ def from_levels(levels: np.ndarray, info: Mapping[Any, Any]) -> Picture:
     """Levels of 16 bits [H, W, C] (gray, gray and alpha, RGB, RGBA) as tensors in sRGB; ``info`` is that of the Pillow
     image, with its ICC profile and the one color that is transparent, if there are such."""
     colors = levels[:, :, : levels.shape[2] - 1 | 1]
-    alpha, clear = None, info.get("transparency")
+    opacity, clear = None, info.get("transparency")
     if colors.shape[2] < levels.shape[2]:
-        alpha = _tensor(levels[:, :, -1] / np.float32(65535))
+        opacity = _tensor(levels[:, :, -1] / np.float32(65535))
     elif clear is not None:
-        alpha = _tensor((colors != np.array(clear)).any(axis=2).astype(np.float32))
+        opacity = _tensor((colors != np.array(clear)).any(axis=2).astype(np.float32))
     rgb = levels_to_srgb(colors / np.float32(65535), info.get("icc_profile"))
-    return Picture(_tensor(rgb).expand(1, 3, -1, -1), alpha, Origin(16))
+    return Picture(_tensor(rgb).expand(1, 3, -1, -1), opacity, Origin(16))
 
 
 def _tensor(pixels: np.ndarray) -> Tensor:
@@ -83,7 +88,9 @@ def to_pil(picture: Picture) -> Image.Image:
 
 def to_levels(picture: Picture, bits: int) -> np.ndarray:
     """A picture as levels [H, W, 3 or 4] of 8 or 16 bits."""
-    channels = picture.rgb if picture.alpha is None else torch.cat([picture.rgb, picture.alpha.to(picture.rgb)], dim=1)
+    channels = (
+        picture.rgb if picture.opacity is None else torch.cat([picture.rgb, picture.opacity.to(picture.rgb)], dim=1)
+    )
     levels = channels[0].detach().float().clamp(0, 1).mul(2**bits - 1).round().permute(1, 2, 0).cpu().numpy()
     return levels.astype(np.uint8 if bits == 8 else np.uint16)
 

@@ -155,15 +155,15 @@ class StyleAnalyzer(nn.Module):
         """
         if isinstance(images, Image.Image):
             images = from_pil(images)
-        images, alpha = (images.rgb, images.alpha) if isinstance(images, Picture) else (images, None)
+        images, opacity = (images.rgb, images.opacity) if isinstance(images, Picture) else (images, None)
         images = checked_image(images)
         if not (math.isfinite(style_scale) and style_scale > 0):
             raise ValueError(f"style_scale is {style_scale}; expected a positive number.")
         images = scale_short_side(images, style_size, "style_size")
         images = resize(images, tuple(max(1, round(side * style_scale)) for side in images.shape[-2:]))
         weight = None if mask is None else self.mask_on_grid(mask, images)
-        if alpha is not None and alpha.min() < 1:
-            seen = self.mask_on_grid(alpha[:, 0], images)
+        if opacity is not None and opacity.min() < 1:
+            seen = self.mask_on_grid(opacity[:, 0], images)
             weight = seen if weight is None else weight * seen
         if weight is not None and not weight.sum(dim=(1, 2, 3)).gt(0).all():
             raise ValueError(

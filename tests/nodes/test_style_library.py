@@ -115,7 +115,7 @@ def test_a_file_that_is_no_style_is_named(comfy, tiny):
 
 
 @pytest.mark.parametrize("method", ["luminance", "covariance", "histogram"])
-def test_colors_become_those_of_the_content_and_alpha_stays(comfy, method):
+def test_colors_become_those_of_the_content_and_opacity_stays(comfy, method):
     content, stylized = image(48, 48) * 0.4, 0.5 + 0.5 * image(48, 48, seed=1, batch=2, channels=4)
     (result,) = comfy.call("AdaINPreserveColor", content=content, stylized=stylized, method=method)
     assert torch.equal(result[..., 3], stylized[..., 3])

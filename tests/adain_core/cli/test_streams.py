@@ -51,7 +51,7 @@ def test_16_bits_and_transparency_pass_through(streams, painting, tmp_path):
     assert main(["stylize", "-", str(painting), "-o", "-", "--device", "cpu"]) == 0
     result = read_picture(out.getvalue())
     assert result.origin.bits == 16
-    torch.testing.assert_close(result.alpha, content.alpha, rtol=0, atol=1e-5)
+    torch.testing.assert_close(result.opacity, content.opacity, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -68,22 +68,22 @@ def test_all_bits_are_read(tmp_path, codec, pixels, options):
     assert np.array_equal(
         (picture.rgb[0] * 65535).round().numpy().transpose(1, 2, 0), np.broadcast_to(colors, (19, 23, 3))
     )
-    assert (picture.alpha is None) == (channels % 2 == 1)
-    if picture.alpha is not None:
-        assert np.array_equal((picture.alpha[0, 0] * 65535).round().numpy(), levels[..., -1])
+    assert (picture.opacity is None) == (channels % 2 == 1)
+    if picture.opacity is not None:
+        assert np.array_equal((picture.opacity[0, 0] * 65535).round().numpy(), levels[..., -1])
     image = np.asarray(open_image(tmp_path / f"a.{codec}")) / 255
     assert np.abs(image - colors / 65535).max() <= 1 / 255
 
 
-@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("opacity", [False, True])
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
-def test_all_bits_are_written(tmp_path, suffix, alpha):
-    levels = random_levels(19, 23, 4 if alpha else 3)
+def test_all_bits_are_written(tmp_path, suffix, opacity):
+    levels = random_levels(19, 23, 4 if opacity else 3)
     tensor = torch.from_numpy(levels / np.float32(65535)).permute(2, 0, 1)[None]
-    picture = Picture(tensor[:, :3], tensor[:, 3:] if alpha else None, Origin(16))
+    picture = Picture(tensor[:, :3], tensor[:, 3:] if opacity else None, Origin(16))
     path = tmp_path / f"a.{suffix}"
     write_picture(picture, path)
-    assert np.array_equal(decoded(path.read_bytes(), suffix, "rgba64" if alpha else "rgb48"), levels)
+    assert np.array_equal(decoded(path.read_bytes(), suffix, "rgba64" if opacity else "rgb48"), levels)
     assert torch.equal(read_picture(path).rgb, picture.rgb)
 
 
@@ -123,8 +123,8 @@ def test_the_clear_color_is_transparent(tmp_path):
 
     PngImagePlugin.putchunk(chunk, b"tRNS", levels[1, 2].astype(">u2").tobytes())
     (tmp_path / "a.png").write_bytes(png[:33] + chunk.getvalue() + png[33:])
-    alpha = read_picture(tmp_path / "a.png").alpha[0, 0]
-    assert alpha.sum() == 8 and alpha[1, 2] == 0
+    opacity = read_picture(tmp_path / "a.png").opacity[0, 0]
+    assert opacity.sum() == 8 and opacity[1, 2] == 0
 
 
 def test_tags_of_a_tiff_are_whole(tmp_path):

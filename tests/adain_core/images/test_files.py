@@ -50,15 +50,15 @@ def test_damaged_tags_are_refused_as_damage(tmp_path):
 def test_a_palette_image_has_its_colors(tmp_path):
     picture = write(tmp_path / "a.png", Image.new("RGB", (4, 4), (255, 0, 51)).convert("P"))
     torch.testing.assert_close(picture.rgb[0, :, 0, 0], torch.tensor([1.0, 0.0, 0.2]))
-    assert picture.alpha is None
+    assert picture.opacity is None
 
 
-def test_a_palette_image_with_transparency_has_alpha(tmp_path):
+def test_a_palette_image_with_transparency_has_opacity(tmp_path):
     image = Image.new("P", (4, 4), 0)
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putpixel((1, 2), 1)
     picture = write(tmp_path / "a.png", image, transparency=1)
-    assert picture.alpha[0, 0, 2, 1] == 0 and picture.alpha.sum() == 15
+    assert picture.opacity[0, 0, 2, 1] == 0 and picture.opacity.sum() == 15
 
 
 def test_grayscale_has_three_equal_channels(tmp_path):
@@ -77,18 +77,18 @@ def test_cmyk_is_converted(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
-def test_alpha_survives_where_the_format_has_it(tmp_path, suffix):
-    alpha = torch.zeros(1, 1, 8, 8)
-    alpha[..., 4:] = 1
-    write_picture(Picture(random_picture(8, 8), alpha), tmp_path / f"a{suffix}")
-    assert torch.equal(read_picture(tmp_path / f"a{suffix}").alpha, alpha)
+def test_opacity_survives_where_the_format_has_it(tmp_path, suffix):
+    opacity = torch.zeros(1, 1, 8, 8)
+    opacity[..., 4:] = 1
+    write_picture(Picture(random_picture(8, 8), opacity), tmp_path / f"a{suffix}")
+    assert torch.equal(read_picture(tmp_path / f"a{suffix}").opacity, opacity)
 
 
-def test_jpeg_has_no_alpha_and_no_chroma_subsampling(tmp_path):
+def test_jpeg_has_no_opacity_and_no_chroma_subsampling(tmp_path):
     picture = random_picture(32, 32)
     write_picture(Picture(picture, torch.ones(1, 1, 32, 32)), tmp_path / "a.jpg")
     again = read_picture(tmp_path / "a.jpg")
-    assert again.alpha is None and (again.rgb - picture).abs().mean() < 0.02
+    assert again.opacity is None and (again.rgb - picture).abs().mean() < 0.02
 
 
 def test_png_reads_back_to_half_a_level(tmp_path):
@@ -123,7 +123,7 @@ def test_the_clear_level_of_16_bit_grayscale_is_transparent(tmp_path):
     levels = np.array([[0, 40000], [65535, 123]], np.uint16)
     Image.fromarray(levels).save(tmp_path / "gray.png", transparency=40000)
     picture = read_picture(tmp_path / "gray.png")
-    assert picture.alpha.flatten().tolist() == [1, 0, 1, 1]
+    assert picture.opacity.flatten().tolist() == [1, 0, 1, 1]
 
 
 def test_a_lack_of_memory_is_not_taken_for_damage(tmp_path, monkeypatch):
@@ -203,10 +203,10 @@ def test_colors_are_those_of_the_profile(tmp_path, suffix, color):
     assert np.abs(np.array(open_image(path).getpixel((8, 8))) / 255 - expected).max() < 4 / 255
 
 
-def test_alpha_survives_a_profile(tmp_path):
+def test_opacity_survives_a_profile(tmp_path):
     image = Image.new("RGBA", (4, 4), (200, 100, 50, 77))
     picture = write(tmp_path / "a.png", image, icc_profile=rgb_profile())
-    assert (picture.alpha * 255 == 77).all()
+    assert (picture.opacity * 255 == 77).all()
     assert np.abs(picture.rgb[0, :, 0, 0].numpy() - srgb_of_p3((200 / 255, 100 / 255, 50 / 255))).max() < 1.5 / 255
 
 
@@ -223,7 +223,7 @@ def test_gray_has_the_tone_of_the_profile(tmp_path, mode):
     picture = write(tmp_path / "a.png", Image.new(mode, (4, 4), level), icc_profile=gray_profile(curve()))
     light = 26 / 255
     assert (picture.rgb - (1.055 * light ** (1 / 2.4) - 0.055)).abs().max() < 1 / 255
-    assert picture.alpha is None if mode != "LA" else (picture.alpha * 255 == 99).all()
+    assert picture.opacity is None if mode != "LA" else (picture.opacity * 255 == 99).all()
 
 
 def test_inks_have_the_colors_of_the_profile(tmp_path):

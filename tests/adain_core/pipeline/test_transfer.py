@@ -139,17 +139,17 @@ def test_flat_pictures_are_those_of_float32_in_half_precision(examples, dtype, v
 
 
 def test_what_is_transparent_in_a_style_does_not_count(model):
-    picture, alpha = random_picture(24, 32, seed=1), torch.zeros(1, 1, 24, 32)
-    alpha[..., :16] = 1
-    seen = model.compute_style_stats(Picture(picture, alpha), tile="off")
-    expected = model.compute_style_stats(picture, mask=alpha[:, 0], tile="off")
-    both = model.compute_style_stats(Picture(picture, alpha), mask=torch.ones(24, 32), tile="off")
+    picture, opacity = random_picture(24, 32, seed=1), torch.zeros(1, 1, 24, 32)
+    opacity[..., :16] = 1
+    seen = model.compute_style_stats(Picture(picture, opacity), tile="off")
+    expected = model.compute_style_stats(picture, mask=opacity[:, 0], tile="off")
+    both = model.compute_style_stats(Picture(picture, opacity), mask=torch.ones(24, 32), tile="off")
     everything = model.compute_style_stats(picture, tile="off")
     for tap, mean in expected.mean.items():
         assert torch.equal(seen.mean[tap], mean) and torch.equal(both.mean[tap], mean)
     assert not torch.allclose(everything.mean["relu1_1"], expected.mean["relu1_1"], atol=1e-3)
     content = random_picture(24, 24)
-    assert torch.equal(model(content, Picture(picture, alpha)), model(content, expected))
+    assert torch.equal(model(content, Picture(picture, opacity)), model(content, expected))
     with pytest.raises(ValueError, match="the picture is transparent"):
         model.compute_style_stats(Picture(picture, torch.zeros(1, 1, 24, 32)))
 
@@ -159,13 +159,13 @@ def test_whole_numbers_are_refused(model):
         model(torch.zeros(1, 3, 20, 20, dtype=torch.uint8), random_picture(20, 20))
 
 
-def test_pillow_in_pillow_out_with_its_alpha(model):
-    alpha = Image.linear_gradient("L").resize((30, 20))
+def test_pillow_in_pillow_out_with_its_opacity(model):
+    opacity = Image.linear_gradient("L").resize((30, 20))
     content = Image.new("RGBA", (30, 20), (200, 100, 50, 255))
-    content.putalpha(alpha)
+    content.putalpha(opacity)
     result = model(content, Image.new("RGB", (16, 16), "navy"))
     assert result.mode == "RGBA" and result.size == (30, 20)
-    assert list(result.getchannel("A").tobytes()) == list(alpha.tobytes())
+    assert list(result.getchannel("A").tobytes()) == list(opacity.tobytes())
 
 
 def test_bfloat16_pictures_are_those_of_float32():
