@@ -22,7 +22,7 @@ _LUMA = (0.299, 0.587, 0.114)
 # What keeps the covariances of flat pictures invertible.
 _EPS = 1e-5
 # Sixteen steps to each level of an 8-bit picture, whose levels fall onto steps.
-_HISTOGRAM_ST_EPS = 255 * 16
+_HISTOGRAM_STEPS = 255 * 16
 _CHUNK_PIXELS = 2**22
 
 
@@ -147,16 +147,16 @@ def match_histogram(picture: Tensor, reference: Tensor) -> Tensor:
 def _histogram_map(source: Tensor, reference: Tensor) -> Tensor:
     """What each step of 0..1 becomes: where the reference's cumulative histogram reaches the source's."""
     quantiles, heights = _cumulative_histogram(source), _cumulative_histogram(reference)
-    above = torch.searchsorted(heights, quantiles).clamp(1, _HISTOGRAM_ST_EPS)
+    above = torch.searchsorted(heights, quantiles).clamp(1, _HISTOGRAM_STEPS)
     gap = (heights[above] - heights[above - 1]).clamp(min=torch.finfo(torch.float64).tiny)
     part = ((quantiles - heights[above - 1]) / gap).clamp(0, 1)
-    return ((above - 1 + part) / _HISTOGRAM_ST_EPS).to(source)
+    return ((above - 1 + part) / _HISTOGRAM_STEPS).to(source)
 
 
 def _cumulative_histogram(values: Tensor) -> Tensor:
     """The share of values below each step plus half of those at it, float64 on the CPU."""
     counts = [
-        torch.bincount((part.clamp(0, 1) * _HISTOGRAM_ST_EPS).round().long(), minlength=_HISTOGRAM_ST_EPS + 1)
+        torch.bincount((part.clamp(0, 1) * _HISTOGRAM_STEPS).round().long(), minlength=_HISTOGRAM_STEPS + 1)
         for part in values.split(_CHUNK_PIXELS)
     ]
     shares = torch.stack(counts).sum(dim=0).cpu().double() / len(values)
@@ -164,6 +164,6 @@ def _cumulative_histogram(values: Tensor) -> Tensor:
 
 
 def _look_up(curve: Tensor, values: Tensor) -> Tensor:
-    place = values.clamp(0, 1) * _HISTOGRAM_ST_EPS
-    below = place.long().clamp(max=_HISTOGRAM_ST_EPS - 1)
+    place = values.clamp(0, 1) * _HISTOGRAM_STEPS
+    below = place.long().clamp(max=_HISTOGRAM_STEPS - 1)
     return torch.lerp(curve[below], curve[below + 1], place - below)
