@@ -51,7 +51,7 @@ class Picture:
 
 
 def from_pil(image: Image.Image) -> Picture:
-    """A Pillow image of any mode (palette, grayscale, 16-bit, CMYK, with an alpha channel or none) as tensors in sRGB."""
+    """A Pillow image of any mode (palette, grayscale, 16-bit, CMYK, transparent or not) as tensors in sRGB."""
     if image.mode.startswith("I"):
         return from_levels(np.asarray(image).clip(0, 65535)[:, :, None], image.info)
     if image.mode == "F":
