@@ -48,6 +48,7 @@ RUN = """() => new Promise((resolve) => {
 READY = "() => window.app?.graph && window.LiteGraph?.registered_node_types['AdaINStylize']"
 PATIENCE_MS = 120_000
 SETTLE_MS = 1_000
+NODES_2_SINCE = (1, 49)
 SEARCH_BOX = "input[role=combobox]:visible"
 EMPTY_SPOT = (1000, 700)
 
@@ -90,7 +91,6 @@ def page(server, request):
         page.wait_for_function(READY, timeout=PATIENCE_MS)
         page.wait_for_timeout(SETTLE_MS)
         assert not list(server.input.glob("*.*")), "nothing is copied before a workflow asks for it"
-        page.nodes_2 = request.param and server.get("/system_stats")["system"]["comfyui_version"] != "0.3.64"
         yield page
 
 
@@ -110,7 +110,10 @@ def test_a_template_opens_without_a_red_node_and_with_what_its_api_form_says(pag
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=[path.stem for path in WORKFLOWS])
-def test_the_nodes_of_a_template_do_not_overlap(page, path):
+def test_the_nodes_of_a_template_do_not_overlap(page, server, path):
+    version = page.evaluate("() => window.__COMFYUI_FRONTEND_VERSION__")
+    if server.get("/settings")["Comfy.VueNodes.Enabled"] and tuple(map(int, version.split(".")[:2])) < NODES_2_SINCE:
+        pytest.skip(f"Nodes 2.0 of front end {version} is an experiment that gives nodes sizes of its own")
     page.evaluate(LOAD, [json.loads(path.read_text()) | {"extra": {}}, path.stem])
     page.wait_for_timeout(SETTLE_MS)
     assert page.evaluate(OVERLAPS) == []
@@ -152,7 +155,11 @@ def search(page, query):
     """The first lines of what the search for nodes lists."""
     page.evaluate("() => window.app.graph.clear()")
     page.mouse.dblclick(*EMPTY_SPOT)
+    page.wait_for_timeout(SETTLE_MS)
+    if not page.locator(SEARCH_BOX).count():  # a click too soon after the last search only ends that
+        page.mouse.dblclick(*EMPTY_SPOT)
     page.locator(SEARCH_BOX).fill(query)
+    page.get_by_role("option").filter(has_text="AdaIN", visible=True).first.wait_for()
     page.wait_for_timeout(SETTLE_MS)
     found = [option.inner_text().strip() for option in page.query_selector_all("[role=option]") if option.is_visible()]
     page.keyboard.press("Escape")
