@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..adain_core.images.sheets import cell_of, contact_sheet
+from ..adain_core.images.sheets import cell_of, check_sheet, contact_sheet
 from ..adain_core.measure.losses import Measures, estimate_memory, measure_result
 from ..adain_core.options import GridOptions
 from ..adain_core.runtime.progress import Progress, ignore_progress, section
@@ -55,6 +55,7 @@ class AdaINStyleGrid(io.ComfyNode):
     def execute(cls, content: Tensor, alphas: str, cell: int, **inputs: Model | Tensor) -> io.NodeOutput:
         strengths = from_inputs(GridOptions, alphas=alphas, cell=cell).alphas
         models, styles = connected(inputs, "model", MOST_MODELS), connected(inputs, "style", MOST_STYLES)
+        check_sheet(len(models) * len(styles), 1 + len(strengths), cell)
         pictures = [cell_of(from_image(style, f"style_{i}")[0][:1], cell) for i, style in styles.items()]
         progress = progress_bar()
         results = []

@@ -12,7 +12,7 @@ from comfy import model_management
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..adain_core.models.hub import HubError, HubFile, download, hash_of
+from ..adain_core.models.hub import HubError, HubFile, consent, download, hash_of
 from ..adain_core.models.presets import PRESETS
 from ..adain_core.models.weights import EMBEDDED, embedded_models, fetch_preset, load_model, load_weights
 from ..adain_core.options import ModelOptions
@@ -27,6 +27,8 @@ from .schema import node_schema
 from .types import AdaINModel, Held, Model
 
 FOLDER = "adain"
+CONSENT = "allow_downloads"
+"""A file of this name in the folder is the user's consent to downloads."""
 _OPTIONS = options_of(ModelOptions)
 MODEL_TOOLTIP = f"From Load AdaIN Model; without one, the embedded model {_OPTIONS['model'].default}."
 OWN_DECODER = _OPTIONS["decoder"].unset
@@ -169,7 +171,13 @@ class AdaINModelLoader(io.ComfyNode):
                     replace(_OPTIONS["decoder"], default=OWN_DECODER, choices=(OWN_DECODER, *names), unset=""),
                 ),
                 input_for("precision", _OPTIONS["dtype"]),
-                input_for("hub_address", _OPTIONS["hub_address"], optional=True),
+                input_for(
+                    "hub_address",
+                    _OPTIONS["hub_address"],
+                    f"Downloads need your consent: a file models/{FOLDER}/{CONSENT}, or ADAIN_ALLOW_DOWNLOADS=1 in the"
+                    " environment.",
+                    optional=True,
+                ),
             ],
             outputs=[
                 AdaINModel.Output(display_name="model", tooltip="Encoder and decoder, for the other AdaIN nodes.")
@@ -202,15 +210,17 @@ class AdaINModelLoader(io.ComfyNode):
         check_choices(cls, decoder=decoder, precision=precision)
         hub_address = hub_address.strip()
         progress = progress_bar()
+        folder = Path(folder_paths.get_folder_paths(FOLDER)[0])
         try:
-            name = hub_address or hub_preset(model) or model
-            files = [_model_file(model, hub_address, progress)]
-            if decoder != OWN_DECODER:
-                name = f"{name} + {decoder}"
-                files.append(model_path(decoder, "decoder"))
-            loaded = _load(name, files, _dtype(precision), progress)
+            # A workflow, which may come from anybody, says what to load: not that it may be downloaded.
+            with consent(folder / CONSENT):
+                name = hub_address or hub_preset(model) or model
+                files = [_model_file(model, hub_address, progress)]
+                if decoder != OWN_DECODER:
+                    name = f"{name} + {decoder}"
+                    files.append(model_path(decoder, "decoder"))
+                loaded = _load(name, files, _dtype(precision), progress)
         except HubError as error:
-            folder = folder_paths.get_folder_paths(FOLDER)[0]
             raise HubError(f"{error} Files that you download by hand belong into {folder}.") from error
         progress(1.0)
         return io.NodeOutput(loaded)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..images.files import read_picture, write_picture
 from ..images.pictures import Picture, scale_short_side
-from ..images.sheets import cell_of, contact_sheet
+from ..images.sheets import cell_of, check_sheet, contact_sheet
 from ..options import GridOptions, ModelOptions
 from ..pipeline.transfer import StyleTransfer
 from ..runtime.progress import Progress, section
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     alphas = args.alphas or (_ALPHAS.default if len(args.content) == 1 else (1.0,))
     if len(args.content) > 1 and len(alphas) > 1:
         raise ValueError("A sheet has two sides: give several contents or several alphas, not both.")
+    check_sheet(len(args.style), 1 + max(len(args.content), len(alphas)), args.cell)
     contents = [scale_short_side(read_picture(path).rgb, args.size) for path in args.content]
     styles = [read_picture(path) for path in args.style]
     model = chosen_model(args)

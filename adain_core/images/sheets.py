@@ -13,8 +13,8 @@ from ..runtime.memory import check_fits
 from .pictures import Picture, from_pil, resize, to_pil
 
 _GAP = 8
-# Of each of its pixels: the thumbnail, the sheet, and the sheet as a tensor.
-_BYTES = 3 + 3 + 12
+# Of each of its pixels: the cell, its thumbnail, the sheet, and the sheet as a tensor.
+_BYTES = 12 + 3 + 3 + 12
 _PAPER = (255, 255, 255)
 _INK = (32, 32, 32)
 
@@ -43,7 +43,7 @@ def contact_sheet(
         raise ValueError(
             f"The rows have {[len(row) for row in rows]} pictures, but there are {len(column_labels)} column labels."
         )
-    check_fits(_BYTES * len(rows) * len(column_labels) * cell**2, torch.device("cpu"), "A contact sheet of this size")
+    check_sheet(len(rows), len(column_labels), cell)
     thumbnails = [[to_pil(Picture(cell_of(picture, cell))) for picture in row] for row in rows]
     width = max(picture.width for row in thumbnails for picture in row)
     height = max(picture.height for row in thumbnails for picture in row)
@@ -65,6 +65,16 @@ def contact_sheet(
         middle = line + 2 * _GAP + row * (height + _GAP) + height / 2
         draw.text((_GAP, middle), label, _INK, font, anchor="lm")
     return from_pil(sheet).rgb
+
+
+def check_sheet(rows: int, columns: int, cell: int) -> None:
+    """Refuse a contact sheet that the memory cannot hold, before what it shows is made.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    what = f"A contact sheet of {rows} x {columns} pictures of {cell} pixels"
+    check_fits(_BYTES * rows * columns * cell**2, torch.device("cpu"), what)
 
 
 def cell_of(picture: Tensor, side: int) -> Tensor:

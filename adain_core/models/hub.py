@@ -2,7 +2,8 @@
 
 huggingface_hub does the work, so its users' settings hold: HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_OFFLINE,
 HF_HUB_DOWNLOAD_TIMEOUT, HF_HUB_DISABLE_PROGRESS_BARS. ``ADAIN_OFFLINE=1`` switches downloads off for this package
-alone; what was downloaded before is still used. Every download is announced in the log before it starts.
+alone; what was downloaded before is still used. Every download is announced in the log before it starts. A program
+that is told by strangers what to download asks for :func:`consent` first.
 
 Of its functions those are used that leave to the caller what a file is called, how large it may be and how long it may
 take: a server says all three, and ``hf_hub_download`` believes it.
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -90,6 +92,7 @@ class HubFile:
         revision: a branch, a tag or, so that the file can never change, a commit's 40 hex digits.
         repo_type: ``model`` or ``space``.
         sha256: of its content, where known; the Hub's own is checked anyway, where it has one.
+        size: of what is transferred, in bytes, where known.
     """
 
     repo_id: str
@@ -97,6 +100,7 @@ class HubFile:
     revision: str = "main"
     repo_type: str = "model"
     sha256: str | None = None
+    size: int | None = None
 
     @classmethod
     def parse(cls, address: str) -> HubFile:
@@ -142,9 +146,32 @@ class HubFile:
         return Path(known) if isinstance(known, str) else None
 
 
+class _NoConsent(Exception):
+    """Nobody has said that this may be downloaded."""
+
+
+_consent: ContextVar[Path | None] = ContextVar("consent", default=None)
+
+
+@contextmanager
+def consent(file: Path) -> Iterator[None]:
+    """Within the block nothing is downloaded, nor the Hub asked, unless the user of this machine has set
+    ADAIN_ALLOW_DOWNLOADS=1 or made this file. What was downloaded before is used."""
+    token = _consent.set(file)
+    try:
+        yield
+    finally:
+        _consent.reset(token)
+
+
+def _lacks_consent() -> bool:
+    file = _consent.get()
+    return file is not None and not (environment.allows_downloads() or file.exists())
+
+
 def downloads_allowed() -> bool:
-    """Whether neither ADAIN_OFFLINE nor HF_HUB_OFFLINE is set."""
-    return not (environment.is_offline() or constants.HF_HUB_OFFLINE)
+    """Whether neither ADAIN_OFFLINE nor HF_HUB_OFFLINE is set, and there is :func:`consent` where it is needed."""
+    return not (environment.is_offline() or constants.HF_HUB_OFFLINE or _lacks_consent())
 
 
 def cache_folder() -> Path:
@@ -338,6 +365,10 @@ def hash_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _shown(size: int | None) -> str:
+    return f"at most {MAX_BYTES / 1e9:.1f} GB" if size is None else f"{size / 1e6:.0f} MB"
+
+
 def _announce(file: HubFile, size: int) -> None:
     endpoint = _without_password(constants.ENDPOINT)
     _log.info("Downloading %s from %s (%.1f MB); ADAIN_OFFLINE=1 prevents it.", file, endpoint, size / 1e6)
@@ -361,23 +392,26 @@ for _handler in logging.getLogger("huggingface_hub").handlers:
 def _one_sentence(file: HubFile) -> Iterator[None]:
     """Whatever goes wrong becomes a HubError that says what to do. The error behind it, whose text may hold a password,
     is not shown."""
+    by_hand = ""
     try:
+        by_hand = f"To get it by hand, download {file.url}{_BY_HAND.get(Path(file.filename).suffix, '')}."
         if not downloads_allowed():
-            raise OfflineModeIsEnabled
+            raise _NoConsent if _lacks_consent() else OfflineModeIsEnabled
         yield
     # Before version 1 huggingface_hub followed redirects by recursion.
-    except (OfflineModeIsEnabled, HFValidationError, OSError, RecursionError, _NETWORK_ERROR) as error:
-        raise HubError(f"{file}{_reason(file, error)}") from None
+    except (_NoConsent, OfflineModeIsEnabled, HFValidationError, OSError, RecursionError, _NETWORK_ERROR) as error:
+        raise HubError(f"{file}{_reason(file, error, by_hand)}") from None
 
 
-def _reason(file: HubFile, error: Exception) -> str:
+def _reason(file: HubFile, error: Exception, by_hand: str) -> str:
     match error:
-        case OfflineModeIsEnabled():
-            by_hand = f"download {file.url}{_BY_HAND.get(Path(file.filename).suffix, '')}"
+        case _NoConsent():
             return (
-                " was not downloaded before, and ADAIN_OFFLINE or HF_HUB_OFFLINE forbids it now. To get it by hand,"
-                f" {by_hand}."
+                f" ({_shown(file.size)}) was not downloaded before, and that takes your consent: make an empty file"
+                f" {_consent.get()}, or set ADAIN_ALLOW_DOWNLOADS=1 in the environment and start anew. {by_hand}"
             )
+        case OfflineModeIsEnabled():
+            return f" was not downloaded before, and ADAIN_OFFLINE or HF_HUB_OFFLINE forbids it now. {by_hand}"
         case GatedRepoError():
             return f" is gated: ask for access on the repository's page, then {_LOGIN}."
         case RepositoryNotFoundError():

@@ -29,7 +29,6 @@ class Preset:
         sources: the file and its mirrors.
         license: of the weights.
         origin: who made them.
-        size: of what is transferred, in bytes.
         blocks: of VGG-19; four end at relu4_1, five at relu5_1.
     """
 
@@ -37,8 +36,12 @@ class Preset:
     sources: tuple[HubFile, ...]
     license: str
     origin: str
-    size: int
     blocks: int = 4
+
+    @property
+    def size(self) -> int:
+        """Of what is transferred, in bytes."""
+        return self.sources[0].size or 0
 
     def fetch(self, progress: Progress = ignore_progress) -> Found:
         """Its tensors from the Hub: of a .safetensors file only those that are needed, any other file whole.
@@ -84,6 +87,7 @@ _NORMALIZED = Preset(
             revision,
             "space",
             "804ca2835ecf7539f0cd2a7ac3c18ce81e6f8468969ae7117ac0c148d286bb4a",
+            80_102_481,
         )
         for repo_id, revision in (
             ("dataroots/SofaStyler", "de4d9262e4af50058ce800c9c6d99018638a5c3d"),
@@ -92,7 +96,6 @@ _NORMALIZED = Preset(
     ),
     "MIT (AdaIN-style); VGG-19 itself CC-BY-4.0",
     "Oxford VGG's VGG-19, normalized by X. Huang for AdaIN",
-    80_102_481,
 )
 _TORCHVISION = Preset(
     VGG19_TORCHVISION,
@@ -102,18 +105,20 @@ _TORCHVISION = Preset(
             "model.safetensors",
             "128d4708565b3a414bcbb9bbad440b2fe37b9f18",
             sha256="11aea017b543ff59233749d8f1cf544cda749378f5790d2fedab841fb86b7669",
+            size=14_024_704,
         ),
     ),
     "BSD-3-Clause",
     "torchvision's VGG-19, trained on ImageNet",
-    14_024_704,
 )
 
 PRESETS = {
     VGG19_NORMALIZED: _NORMALIZED,
     f"{VGG19_NORMALIZED}-relu5_1": replace(_NORMALIZED, blocks=5),
     VGG19_TORCHVISION: _TORCHVISION,
-    f"{VGG19_TORCHVISION}-relu5_1": replace(_TORCHVISION, size=51_781_376, blocks=5),
+    f"{VGG19_TORCHVISION}-relu5_1": replace(
+        _TORCHVISION, sources=tuple(replace(file, size=51_781_376) for file in _TORCHVISION.sources), blocks=5
+    ),
 }
 """By the names that models are called by. All that end in ``-relu5_1`` go further, for Gatys."""
 

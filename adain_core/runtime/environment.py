@@ -26,6 +26,11 @@ def is_offline() -> bool:
     return os.environ.get("ADAIN_OFFLINE", "0") not in ("", "0")
 
 
+def allows_downloads() -> bool:
+    """ADAIN_ALLOW_DOWNLOADS: whether a program that asks before it downloads may do so without asking."""
+    return os.environ.get("ADAIN_ALLOW_DOWNLOADS", "0") not in ("", "0")
+
+
 def torchrun_number(name: str, least: int = 0) -> int:
     """One of the whole numbers by which torchrun tells a process its place: WORLD_SIZE, RANK, LOCAL_RANK.
 

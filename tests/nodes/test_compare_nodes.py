@@ -20,6 +20,23 @@ def test_a_grid_has_a_row_for_each_style_and_model_and_a_column_for_each_alpha(c
     assert torch.equal(small, comfy.call("AdaINStyleGrid", model_2=None, style_2=None, **inputs)[0])
 
 
+def test_a_grid_that_the_memory_cannot_hold_is_refused_before_the_work(comfy, tiny, monkeypatch):
+    import comfy.model_management as management
+
+    memory = sys.modules[f"{PACK}.adain_core.runtime.memory"]
+    monkeypatch.setattr(memory, "available_memory", lambda device: 2**30)
+    management.loaded.clear()
+    inputs = {"content": image(40, 80), "model_1": tiny, "style_1": image(seed=1), "style_2": image(seed=2)}
+    for alphas, cell in ((", ".join(["0.5"] * 9999), 64), ("1", 2048)):
+        columns = 1 + len(alphas.split(","))
+        if cell == 2048:
+            monkeypatch.setattr(memory, "available_memory", lambda device: 2**28)
+        expected = f"sheet of 2 x {columns} pictures of {cell} pixels would need about"
+        with pytest.raises(ValueError, match=expected):
+            comfy.call("AdaINStyleGrid", alphas=alphas, cell=cell, **inputs)
+    assert management.loaded == []
+
+
 def test_a_grid_shows_what_stylize_gives(comfy, tiny):
     content, style = image(48, 64), image(seed=1)
     (expected,) = comfy.call("AdaINStylize", model=tiny, content=content, style=style, alpha=0.5)

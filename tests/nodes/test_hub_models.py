@@ -18,6 +18,12 @@ ADDRESS = "hf://someone/styles/tiny.safetensors"
 NAME = "vgg19-normalised"
 
 
+@pytest.fixture(autouse=True)
+def consent(monkeypatch) -> None:
+    """That of most users; without it nothing is downloaded."""
+    monkeypatch.setenv("ADAIN_ALLOW_DOWNLOADS", "1")
+
+
 @pytest.fixture
 def shared(comfy, hub, tmp_path) -> str:
     """The address of a model on the Hub."""
@@ -99,6 +105,35 @@ def test_where_downloads_are_switched_off_the_error_says_how_to_get_the_file_by_
     expected = rf"ADAIN_OFFLINE.*by hand, download {hub.endpoint}/{page[choice]}.*belong into .*adain"
     with pytest.raises(ValueError, match=expected):
         load(comfy, **inputs[choice])
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("choice", ["model", "hub_address", "encoder"])
+@pytest.mark.parametrize("without", [None, "", "0"])
+def test_without_the_users_consent_the_hub_is_not_even_asked(comfy, hub, shared, vgg, monkeypatch, choice, without):
+    monkeypatch.delenv("ADAIN_ALLOW_DOWNLOADS")
+    if without is not None:
+        monkeypatch.setenv("ADAIN_ALLOW_DOWNLOADS", without)
+    if choice == "encoder":
+        vgg = save_model("decoder.safetensors", space=NAME, parts="decoder")
+    inputs = {"name": "lite", "hub_address": shared} if choice == "hub_address" else {"name": vgg}
+    source = r"someone/styles.* \(at most 2\.1 GB\)" if choice == "hub_address" else r"SofaStyler/.* \(80 MB\)"
+    expected = f"{source} was not .* takes your consent: make an empty file .*adain.allow_downloads, or set ADAIN_ALLOW"
+    with pytest.raises(ValueError, match=expected):
+        load(comfy, **inputs)
+    assert hub.requests == []
+
+
+def test_consent_is_a_file_of_the_users_own_and_what_was_downloaded_needs_none(comfy, hub, shared, vgg, monkeypatch):
+    import folder_paths
+
+    monkeypatch.delenv("ADAIN_ALLOW_DOWNLOADS")
+    file = Path(folder_paths.models_dir) / "adain" / "allow_downloads"
+    file.touch()
+    models = [load(comfy, vgg).space, load(comfy, "lite", hub_address=shared).space]
+    file.unlink()
+    hub.requests.clear()
+    assert models == [load(comfy, vgg).space, load(comfy, "lite", hub_address=shared).space] == [NAME, "tiny"]
     assert hub.requests == []
 
 
