@@ -11,6 +11,7 @@ from adain_core.networks.decoder import Decoder
 from tests.helpers import ROOT, TINY_WIDTHS
 from training import claims, evaluate, experiments, fit
 from training.publish import model_card
+from training.recipe import load_recipe
 
 ADAIN = re.compile(r"^(?:cd \S+ && )?(?:adain|\S*python -m adain_core) (.+)$", re.MULTILINE)
 FIT = re.compile(r"^python -m training\.fit (.+)$", re.MULTILINE)
@@ -40,7 +41,8 @@ def test_the_command_in_a_model_card():
 
 def test_the_training_in_the_documents():
     for arguments in shown(FIT, (ROOT / "docs" / "training.md").read_text(encoding="utf-8")):
-        assert fit.parse_arguments(arguments).recipe == "concat-content"
+        args = fit.parse_arguments(arguments)
+        load_recipe(args.recipe, args.set)
 
 
 @pytest.mark.parametrize("command", [claims, evaluate, experiments], ids=lambda module: module.__name__)
