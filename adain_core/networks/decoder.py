@@ -97,8 +97,15 @@ class Decoder(nn.Module):
 
         Returns:
             RGB picture [B, 3, 8 H, 8 W]; about 0..1, not clamped.
+
+        Raises:
+            ValueError: maps that the skips need are missing.
         """
         maps = maps or {}
+        if missing := [tap for tap in self.skips.taps if len(maps.get(tap, ())) != len(self.skips.names)]:
+            raise ValueError(
+                f"The decoder '{self.skips}' needs a map of the {' and the '.join(self.skips.names)} at {', '.join(missing)}."
+            )
         x = F.relu(self.get_submodule(self.names[0])(features), inplace=True)
         for before, name in pairwise(self.names):
             conv = self.get_submodule(name)
@@ -109,8 +116,9 @@ class Decoder(nn.Module):
                 x = conv(F.interpolate(x, scale_factor=2, mode="nearest") + self.skips.strength * joined)
             else:
                 x = conv(x)
-                for source, joined in zip(self.skips.names, maps.get(tap_of(name), ()), strict=False):
-                    x = x.add_(self.get_submodule(f"{name}_{source}")(joined))
+                if tap_of(name) in self.skips.taps:
+                    for source, joined in zip(self.skips.names, maps[tap_of(name)], strict=True):
+                        x = x.add_(self.get_submodule(f"{name}_{source}")(joined))
             if name != self.names[-1]:
                 x = F.relu(x, inplace=True)
         return x

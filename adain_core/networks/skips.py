@@ -25,12 +25,22 @@ class Skips:
         source: whose encoder maps; those of the style are resized to the content's grid.
         adain: give the content's maps the style's statistics first (the report's outlook).
         strength: factor on added maps; a decoder is trained for one.
+
+    Raises:
+        ValueError: there is no such kind of skips, or the strength is not finite.
     """
 
     join: Join = "plain"
     source: Source = "content"
     adain: bool = False
     strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.strength):
+            raise ValueError(f"The strength of the skips is {self.strength}; expected a finite number.")
+        unknown = self.join not in get_args(Join) or self.source not in get_args(Source)
+        if unknown or (self.adain and self.source == "style"):
+            raise _no_skips(str(self))
 
     @classmethod
     def parse(cls, name: str, strength: float = 1.0) -> Skips:
@@ -39,18 +49,10 @@ class Skips:
         Raises:
             ValueError: the word names no kind of skips, or the strength is not finite.
         """
-        if not math.isfinite(strength):
-            raise ValueError(f"The strength of the skips is {strength}; expected a finite number.")
-        if name == "plain":
-            return cls()
         for join, source, adain in product(get_args(Join), get_args(Source), (False, True)):
-            skips = cls(join, source, adain, strength)
-            if str(skips) == name and not (adain and source == "style"):
+            if not (adain and source == "style") and str(skips := cls(join, source, adain, strength)) == name:
                 return skips
-        raise ValueError(
-            f"'{name}' is no kind of decoder; expected 'plain' or 'add', 'concat' or 'concat2' with '-content',"
-            " '-style' or '-both', and '-adain' after it for AdaIN on the content's skips."
-        )
+        raise _no_skips(name)
 
     def __str__(self) -> str:
         return "plain" if self.join == "plain" else "-".join([self.join, self.source, *["adain"] * self.adain])
@@ -71,3 +73,10 @@ class Skips:
     def need_style_image(self) -> bool:
         """Whether statistics are not enough: the style's own maps go into the decoder."""
         return self.join != "plain" and self.source != "content"
+
+
+def _no_skips(name: str) -> ValueError:
+    return ValueError(
+        f"'{name}' is no kind of decoder; expected 'plain' or 'add', 'concat' or 'concat2' with '-content', '-style' or"
+        " '-both', and '-adain' after it for AdaIN on the content's skips."
+    )

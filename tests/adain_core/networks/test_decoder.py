@@ -131,3 +131,22 @@ def test_maps_that_join_the_upsampling_are_further_channels():
     seen = torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), *maps], dim=1)
     expected = F.conv2d(F.pad(seen, (1, 1, 1, 1), mode="reflect"), whole["conv1_2.weight"], whole["conv1_2.bias"])
     torch.testing.assert_close(sum(parts), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["add-content", "concat-both"])
+def test_a_decoder_without_the_maps_that_it_needs_is_refused(kind):
+    decoder, features = Decoder(TINY_WIDTHS, Skips.parse(kind)), torch.rand(1, TINY_WIDTHS[-1], 2, 2)
+    for maps in (None, {tap: [] for tap in SKIP_TAPS}):
+        with pytest.raises(ValueError, match="needs a map of the content.* at relu1_1, relu2_1, relu3_1"):
+            decoder(features, maps)
+
+
+@pytest.mark.parametrize("parts", [("nope",), ("add", "photo"), ("concat", "style", True)])
+def test_skips_of_no_kind_are_refused(parts):
+    with pytest.raises(ValueError, match="no kind of decoder"):
+        Skips(*parts)
+
+
+def test_skips_of_infinite_strength_are_refused():
+    with pytest.raises(ValueError, match="strength of the skips is inf"):
+        Skips("add", strength=float("inf"))
