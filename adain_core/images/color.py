@@ -40,9 +40,14 @@ def preserve_color(stylized: Tensor, content: Tensor, method: ColorMethod = "lum
         content: [B or 1, 3, H, W]; for ``covariance`` and ``histogram`` of any size.
         method: ``luminance``, ``covariance`` or ``histogram``.
 
+    Returns:
+        [B, 3, H, W], the size that ``stylized`` has.
+
     Raises:
         ValueError: there is no such method, the shapes do not fit, or a picture is not finite.
     """
+    if method not in COLOR_METHODS:
+        raise ValueError(f"'{method}' does not keep colors; expected {', '.join(COLOR_METHODS)}.")
     if method == "luminance":
         return replace_luminance(content, stylized)
     return match_color(stylized, content, method)

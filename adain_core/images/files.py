@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from ..runtime.files import write_atomically
 from .deep import encode_png, encode_tiff, read_levels
-from .pictures import Origin, Picture, from_levels, from_pil, to_levels, to_pil
+from .pictures import Origin, Picture, checked_image, from_levels, from_pil, to_levels, to_pil
 from .profiles import has_tables, to_srgb
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -226,8 +226,11 @@ def write_picture(picture: Picture, path: str | os.PathLike[str]) -> None:
     Raises:
         ImageError: the format cannot hold such a picture, or there is no room or right to write; nothing half-written
             is left.
+        ValueError: the tensor is no picture, such as one with NaN.
     """
     path = Path(path)
+    if len(checked_image(picture.rgb)) != 1:
+        raise ImageError(f"{path.name} holds one picture, not {len(picture.rgb)}; write them one by one.")
     format_name = check_target(path, picture.rgb.shape[-2:])
     if format_name not in _ALPHA_FORMATS:
         picture = replace(picture, opacity=None)

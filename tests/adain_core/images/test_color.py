@@ -90,3 +90,8 @@ def test_a_style_without_a_picture_cannot_change_its_colors():
     style = model.compute_style_stats(random_picture(32, 32, batch=2))
     with pytest.raises(ValueError, match="no picture whose colors"):
         model(random_picture(32, 32), style, keep_colors="histogram")
+
+
+def test_an_unknown_method_is_answered_with_those_that_there_are():
+    with pytest.raises(ValueError, match="expected luminance, covariance, histogram"):
+        preserve_color(random_picture(4, 4), random_picture(4, 4), "hue")

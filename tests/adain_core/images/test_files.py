@@ -376,3 +376,17 @@ def test_a_file_changed_at_random_is_read_or_refused(tmp_path, name, mode):
             assert read_picture(tmp_path / "again.tif").rgb.shape == picture.rgb.shape
     # A PNG's sums notice every change.
     assert outcomes == ({"refused"} if name == "PNG" else {"read", "refused"})
+
+
+@pytest.mark.parametrize(
+    ("rgb", "message"),
+    [
+        (torch.rand(2, 3, 4, 4), "one picture, not 2"),
+        (torch.rand(1, 1, 4, 4), "shape"),
+        (torch.full((1, 3, 4, 4), float("nan")), "NaN"),
+    ],
+)
+def test_what_is_not_one_picture_is_not_written(tmp_path, rgb, message):
+    with pytest.raises(ValueError, match=message):
+        write_picture(Picture(rgb), tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
