@@ -48,7 +48,8 @@ def run(
         model: encoder and decoder.
         contents: pictures [B, 3, H, W] in 0..1, one after the other or in batches, of any sizes; B may change. A single
             picture meets several styles as a batch of itself.
-        layers: of all contents, or a function that says those of each batch.
+        layers: of all contents, or a function that says those of each batch. Without any the results are the contents'
+            reconstructions.
         options: how to stylize. ``keep_colors`` gives results their contents' colors; see
             :func:`~adain_core.pipeline.layers.layers_of` for styles that are to have them.
         smoothing: another source of the contents' statistics, such as those smoothed over time.
@@ -105,7 +106,7 @@ def _stylize_batch(
     """As many pictures at a time as fit the memory; one at a time where a transform may take as much again."""
     count = len(work)
     if count == 1:
-        count = max(layer.style.count for layer in layers)
+        count = max((layer.style.count for layer in layers), default=1)
     for layer in layers:
         layer.style.check_count(count)
     layers = [Layer(layer.style, None if layer.mask is None else checked_mask(layer.mask, count)) for layer in layers]

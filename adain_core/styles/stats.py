@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ class StyleStats:
     Args:
         mean: for each tap, float32 [B, C, 1, 1].
         std: for each tap, float32 [B, C, 1, 1].
-        space: the encoder that the features come from (see :mod:`adain_core.models.weights`).
+        space: the encoder that the features come from (see :mod:`adain_core.models.spaces`).
         image: the style picture itself, [B, 3, H, W] in 0..1, where there is one for each entry of the batch; skips
             from the style need it.
         covariance: for each tap, float32 [B, C, C]; only where it was asked for.
@@ -54,8 +54,20 @@ class StyleStats:
         weight: Tensor | None = None,
         detail: Collection[Detail] = (),
     ) -> StyleStats:
-        """Statistics of feature maps [B, C, H, W], each picture by itself; ``weight`` is a soft mask [B or 1, 1, H,
-        W] of any size. For VGG-19 at relu4_1 the covariance takes 1 MB, the quantiles as much as the map."""
+        """Statistics of feature maps, each picture by itself.
+
+        Args:
+            features: for each tap, [B, C, H, W].
+            space: the encoder that they come from.
+            weight: a soft mask [B or 1, 1, H, W] of any size, not negative and with a positive sum.
+            detail: what to measure besides. For VGG-19 at relu4_1 the covariance takes 1 MB, the quantiles as much as
+                the map.
+
+        Raises:
+            ValueError: there is no such detail.
+        """
+        if not set(detail) <= set(get_args(Detail)):
+            raise ValueError(f"detail is {detail!r}; expected a tuple of {' and '.join(get_args(Detail))}, or none.")
         stats = cls({}, {}, space)
         for tap, x in features.items():
             cells = None if weight is None else resize_mask(weight, x.shape[-2:])
@@ -167,19 +179,26 @@ def merge(styles: Sequence[StyleStats]) -> StyleStats:
 
     The variance of the whole is the mean of the variances plus the variance of the means; so are covariances.
 
+    Args:
+        styles: one or more, single or batches; taps and details that not all of them have are left out.
+
+    Returns:
+        A single style, with its picture only if there was but one.
+
     Raises:
-        ValueError: the styles come from different spaces.
+        ValueError: there is no style, or they come from different spaces.
     """
     space = _common_space(styles)
     mean, std = {}, {}
-    for tap in styles[0].mean:
-        means = torch.cat([style.mean[tap] for style in styles])
-        variances = torch.cat([style.std[tap] for style in styles]).square() - EPS
+    all_means, all_stds = _common(styles, "mean"), _common(styles, "std")
+    for tap in all_means:
+        means = torch.cat(all_means[tap])
+        variances = torch.cat(all_stds[tap]).square() - EPS
         mean[tap] = means.mean(dim=0, keepdim=True)
         between = means.var(dim=0, correction=0, keepdim=True)
         std[tap] = (variances.mean(dim=0, keepdim=True).clamp(min=0) + between + EPS).sqrt()
     matrices = {
-        tap: torch.cat(xs).mean(dim=0, keepdim=True) + _covariance_of([style.mean[tap] for style in styles])
+        tap: torch.cat(xs).mean(dim=0, keepdim=True) + _covariance_of(all_means[tap])
         for tap, xs in _common(styles, "covariance").items()
     }
     pooled = {tap: _pooled(torch.cat(xs)) for tap, xs in _common(styles, "quantiles").items()}
@@ -210,7 +229,7 @@ def mix(styles: Sequence[StyleStats], weights: Sequence[float] | None = None) ->
             given.
 
     Raises:
-        ValueError: the weights or the batches do not fit, or the styles come from different spaces.
+        ValueError: there is no style, the weights or the batches do not fit, or the styles come from different spaces.
     """
     space = _common_space(styles)
     counts = [style.count for style in styles]

@@ -88,3 +88,10 @@ def test_what_nothing_is_done_to_is_not_copied() -> None:
     assert one_by_one(lambda picture: picture, pictures, ignore_progress) is pictures
     changed = one_by_one(lambda a, b: a + b, pictures, ignore_progress, pictures[:1])
     assert torch.equal(changed, pictures + pictures[:1])
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_without_layers_the_content_is_rebuilt(model: StyleTransfer, batch: int) -> None:
+    content = random_picture(24, 32, batch=batch)
+    (result,) = run(model, [content], [])
+    assert torch.equal(result, model.decode(model.encode(content)))

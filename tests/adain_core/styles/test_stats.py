@@ -69,3 +69,16 @@ def test_a_mask_that_shrinks_in_one_direction_loses_no_row():
     resized = resize_mask(mask, (32, 64))
     assert resized[..., 0, :].min() > 0 and not resized[..., 1:, :].any()
     torch.testing.assert_close(resized.mean(), mask.mean())
+
+
+def test_merging_leaves_out_the_layers_that_not_all_have():
+    all_layers = StyleStats.measure({"relu1_1": torch.rand(1, 2, 4, 4), "relu4_1": torch.rand(1, 3, 4, 4)}, "s")
+    few_layers = measured(torch.rand(1, 3, 4, 4))
+    for styles in ([all_layers, few_layers], [few_layers, all_layers]):
+        assert list(merge(styles).mean) == list(merge(styles).std) == ["relu4_1"]
+
+
+@pytest.mark.parametrize("detail", ["covariance", ("covariances",)])
+def test_an_unknown_detail_is_refused(detail):
+    with pytest.raises(ValueError, match="expected a tuple of covariance and quantiles"):
+        StyleStats.measure({"relu4_1": torch.rand(1, 3, 4, 4)}, "s", detail=detail)
