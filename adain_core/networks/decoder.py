@@ -103,9 +103,8 @@ class Decoder(nn.Module):
         """
         maps = maps or {}
         if missing := [tap for tap in self.skips.taps if len(maps.get(tap, ())) != len(self.skips.names)]:
-            raise ValueError(
-                f"The decoder '{self.skips}' needs a map of the {' and the '.join(self.skips.names)} at {', '.join(missing)}."
-            )
+            wanted = " and of the ".join(self.skips.names)
+            raise ValueError(f"The decoder '{self.skips}' needs a map of the {wanted} at {', '.join(missing)}.")
         x = F.relu(self.get_submodule(self.names[0])(features), inplace=True)
         for before, name in pairwise(self.names):
             conv = self.get_submodule(name)

@@ -137,7 +137,7 @@ def test_maps_that_join_the_upsampling_are_further_channels():
 def test_a_decoder_without_the_maps_that_it_needs_is_refused(kind):
     decoder, features = Decoder(TINY_WIDTHS, Skips.parse(kind)), torch.rand(1, TINY_WIDTHS[-1], 2, 2)
     for maps in (None, {tap: [] for tap in SKIP_TAPS}):
-        with pytest.raises(ValueError, match="needs a map of the content.* at relu1_1, relu2_1, relu3_1"):
+        with pytest.raises(ValueError, match="relu1_1, relu2_1, relu3_1"):
             decoder(features, maps)
 
 
