@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import folder_paths
 import numpy as np
 import torch
 import torch.nn.functional as F
-from comfy_api.latest import io, ui
+from comfy_api.latest import Input, InputImpl, Types, io, ui
 from PIL import Image, ImageOps, ImageSequence
 from torch import Tensor
 
@@ -158,6 +159,40 @@ class PreviewAny(io.ComfyNode):
         return io.NodeOutput(ui=ui.PreviewText(str(source)))
 
 
+class CreateVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "CreateVideo",
+            inputs=[
+                io.Image.Input("images"),
+                io.Float.Input("fps", default=30.0, min=1.0, max=120.0, step=1.0),
+                io.Custom("AUDIO").Input("audio", optional=True),
+            ],
+            outputs=[io.Video.Output()],
+        )
+
+    @classmethod
+    def execute(cls, images: Tensor, fps: float, audio: dict | None = None) -> io.NodeOutput:
+        components = Types.VideoComponents(images=images, audio=audio, frame_rate=Fraction(fps))
+        return io.NodeOutput(InputImpl.VideoFromComponents(components))
+
+
+class GetVideoComponents(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "GetVideoComponents",
+            inputs=[io.Video.Input("video")],
+            outputs=[io.Image.Output(), io.Custom("AUDIO").Output(), io.Float.Output()],
+        )
+
+    @classmethod
+    def execute(cls, video: Input.Video) -> io.NodeOutput:
+        components = video.get_components()
+        return io.NodeOutput(components.images, components.audio, float(components.frame_rate))
+
+
 NODES: list[type[io.ComfyNode]] = [
     LoadImage,
     LoadImageMask,
@@ -167,4 +202,6 @@ NODES: list[type[io.ComfyNode]] = [
     PreviewImage,
     SaveAnimatedWEBP,
     PreviewAny,
+    CreateVideo,
+    GetVideoComponents,
 ]

@@ -37,11 +37,17 @@ def test_a_blueprint_is_one_node_that_runs(comfy, tmp_path, path):
     with Image.open(WORKFLOWS / "examples" / "style_flow.jpg") as picture:
         picture.resize((48, 40)).save(tmp_path / "input" / "picture.png")
     form["picture"] = {"class_type": "LoadImage", "inputs": {"image": "picture.png"}}
+    form["film"] = {"class_type": "CreateVideo", "inputs": {"images": ["picture", 0], "fps": 25}}
     for link in graph["links"]:
         source, target = link["origin_id"], link["target_id"]
         if target == OUTSIDE[1]:
-            assert link["id"] in graph["outputs"][0]["linkIds"] and graph["outputs"][0]["type"] == "IMAGE"
-            form["result"] = {"class_type": "PreviewImage", "inputs": {"images": [str(source), link["origin_slot"]]}}
+            (output,) = graph["outputs"]
+            assert link["id"] in output["linkIds"] and output["type"] == link["type"]
+            result = [str(source), link["origin_slot"]]
+            if output["type"] == "VIDEO":
+                form["frames"] = {"class_type": "GetVideoComponents", "inputs": {"video": result}}
+                result = ["frames", 0]
+            form["result"] = {"class_type": "PreviewImage", "inputs": {"images": result}}
             continue
         (node,) = (node for node in graph["nodes"] if node["id"] == target)
         socket = node["inputs"][link["target_slot"]]
@@ -50,7 +56,7 @@ def test_a_blueprint_is_one_node_that_runs(comfy, tmp_path, path):
         if source == OUTSIDE[0]:
             given = graph["inputs"][link["origin_slot"]]
             assert link["id"] in given["linkIds"] and given["type"] == socket["type"]
-            value = values.get(given["name"], ["picture", 0])
+            value = values.get(given["name"], ["film" if given["type"] == "VIDEO" else "picture", 0])
             if given["name"] in values:
                 assert form[str(target)]["inputs"][socket["name"]] == value
         form[str(target)]["inputs"][socket["name"]] = value
