@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..adain_core.images.batches import one_by_one
 from ..adain_core.images.pictures import scale_short_side
+from ..adain_core.runtime.memory import check_fits
 from .progress import heed_stop
 
 _NO_MASK = (64, 64)
@@ -55,6 +56,22 @@ def to_image(rgb: Tensor, opacity: Tensor | None = None) -> Tensor:
     if opacity is not None:
         rgb = torch.cat([rgb, opacity.expand(len(rgb), -1, -1, -1).to(rgb)], dim=1)
     return rgb.movedim(1, -1).to(intermediate_device(), torch.float32).contiguous()
+
+
+def check_room(image: Tensor, short_side: int) -> None:
+    """Refuse to make a batch like an IMAGE [B, H, W, C], at a short side in pixels, that the memory cannot hold. What
+    ComfyUI keeps on a graphics card is not asked: others make room there.
+
+    Raises:
+        ValueError: with both numbers.
+    """
+    count, height, width, channels = image.shape
+    scale = short_side / min(height, width) if short_side > 0 else 1.0
+    height, width = round(scale * height), round(scale * width)
+    if intermediate_device().type == "cpu":
+        # The parts of the batch, and all of it together.
+        needed = 2 * 4 * count * height * width * channels
+        check_fits(needed, intermediate_device(), f"A batch of {count} x {width} x {height} pixels")
 
 
 def from_mask(mask: Tensor | None, name: str, other: str, count: int) -> Tensor | None:

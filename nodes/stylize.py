@@ -12,7 +12,7 @@ from ..adain_core.pipeline.layers import Look, layers_of
 from ..adain_core.pipeline.runner import run
 from ..adain_core.runtime.progress import section
 from ..adain_core.styles.stats import StyleStats
-from .images import from_image, from_mask, opacity_at, to_image
+from .images import check_room, from_image, from_mask, opacity_at, to_image
 from .inputs import EACH, OFF, alpha_input, check_choices, from_inputs, option_input, tile_input
 from .models import MODEL_TOOLTIP, default_model
 from .progress import progress_bar
@@ -130,6 +130,7 @@ class AdaINStylize(io.ComfyNode):
             tile=tile,
             low_memory=low_memory,
         )
+        check_room(content, size)
         looks = [Look([styles], mask=from_mask(mask, "mask", "content", count), each=batch == EACH)]
         looks += [Look([look], mask=where) for where, look in masked_styles(regions or (), model, "content", count)]
         where = None if measured else from_mask(style_mask, "style_mask", "style", len(styles))

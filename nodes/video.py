@@ -17,7 +17,7 @@ from ..adain_core.runtime.progress import Progress
 from ..adain_core.styles.stats import StyleStats
 from .batches import join
 from .films import change_video, from_video, masks_over_time, over_time
-from .images import from_image, from_mask, opacity_at, to_image
+from .images import check_room, from_image, from_mask, opacity_at, to_image
 from .inputs import alpha_input, check_choices, from_inputs, option_input, tile_input
 from .models import MODEL_TOOLTIP, default_model
 from .progress import heed_stop, progress_bar
@@ -195,6 +195,7 @@ class AdaINStylizeVideo(io.ComfyNode):
     def execute(cls, frames: Tensor, mask: Tensor | None = None, **inputs: Any) -> io.NodeOutput:
         settings = _Settings.of(cls, inputs)
         rgb, opacity = from_image(frames, "frames")
+        check_room(frames, settings.size)
         where = over_time(from_mask(mask, "mask", "frames", len(rgb)))
         stylized = settings.stylize(rgb.split(_TOGETHER), where, "frames", len(rgb), progress_bar())
         images = [to_image(part) for part in stylized]

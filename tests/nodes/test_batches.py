@@ -179,6 +179,21 @@ def test_a_film_is_resized_as_it_is_stylized(comfy, tiny, together, channels):
     assert result.shape == (9, 48, 67, channels) and max(together) == 4
 
 
+@pytest.mark.parametrize("node", ["AdaINStylize", "AdaINStylizeVideo"])
+def test_a_batch_that_the_memory_cannot_hold_is_refused_before_the_work(comfy, tiny, monkeypatch, node):
+    import comfy.model_management as management
+
+    memory = sys.modules[f"{PACK}.adain_core.runtime.memory"]
+    monkeypatch.setattr(memory, "available_memory", lambda device: 2**30)
+    management.loaded.clear()
+    name = "content" if node == "AdaINStylize" else "frames"
+    pictures = image(24, 32)[..., :1].expand(400, -1, -1, 3)
+    inputs = {"model": tiny, name: pictures, "style": image(seed=1)}
+    with pytest.raises(ValueError, match=r"A batch of 400 x 400 x 300 pixels would need about 1\.1 GiB"):
+        comfy.call(node, size=300, **inputs)
+    assert management.loaded == []
+
+
 def test_counts_are_compared_before_anything_is_measured(comfy, tiny):
     for keep_colors in ("off", "covariance"):
         with pytest.raises(ValueError, match="3 contents but 2 styles"):
