@@ -33,21 +33,11 @@ class StatisticsFilter:
     """Exponential smoothing of statistics over frames, with a reset at cuts. Its memory is one set of statistics.
 
     Args:
-        smoothing: share of the past in each frame's statistics, 0 (none) to less than 1; 0.8 remembers five frames.
-        cut: a change of the statistics from one frame to the next, in standard deviations, that counts as a cut; see
-            :func:`change`.
-
-    Raises:
-        ValueError: an argument is out of range.
+        film: how much to smooth, and which :func:`change` counts as a cut.
     """
 
-    def __init__(self, smoothing: float = FilmOptions.smoothing, cut: float = FilmOptions.cut) -> None:
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"smoothing is {smoothing}; expected a number from 0 to less than 1.")
-        if not cut > 0:
-            raise ValueError(f"cut is {cut}; expected a positive number.")
-        self.smoothing = smoothing
-        self.cut = cut
+    def __init__(self, film: FilmOptions) -> None:
+        self.film = film
         self._last: tuple[StyleStats, StyleStats] | None = None
 
     def __call__(self, measured: StyleStats, mask: Tensor | None = None) -> StyleStats:
@@ -62,8 +52,8 @@ class StatisticsFilter:
         smoothed = measured
         if self._last is not None:
             measured_before, smoothed_before = self._last
-            if change(measured_before, measured) <= self.cut:
-                smoothed = mix([smoothed_before, measured], [self.smoothing, 1 - self.smoothing])
+            if change(measured_before, measured) <= self.film.cut:
+                smoothed = mix([smoothed_before, measured], [self.film.smoothing, 1 - self.film.smoothing])
         self._last = measured, smoothed
         return smoothed
 
@@ -124,6 +114,7 @@ def stylize_film(
         model: encoder and decoder.
         frames: pictures [B, 3, H, W] in 0..1 in the order of time; B may be 1 and may change.
         layers: for each its style and where it lies, which may both change from frame to frame; later ones lie above.
+            Without any the results are the frames' reconstructions.
         options: how to stylize. A transform's statistics of the frames are smoothed, but for ``efdm``, which takes
             their values' ranks. ``keep_colors`` gives each result its frame's colors.
         film: how much to smooth, and what counts as a cut.
@@ -131,13 +122,13 @@ def stylize_film(
         total: number of frames.
 
     Yields:
-        For each batch of frames as many stylized pictures.
+        For each batch of frames as many stylized pictures in 0..1, float32, on the frames' device.
 
     Raises:
         ValueError: an argument is out of range.
     """
     film = film or FilmOptions()
-    filters = [StatisticsFilter(film.smoothing, film.cut) for _ in layers]
+    filters = [StatisticsFilter(film) for _ in layers]
 
     def present(numbers: range, work: Tensor, progress: Progress) -> list[Layer]:
         found = []

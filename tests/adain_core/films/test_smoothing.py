@@ -44,7 +44,7 @@ def stats(mean: float, std: float = 1.0) -> StyleStats:
 
 
 def test_smoothing_is_exponential_and_carries_over_batches():
-    smooth = StatisticsFilter(smoothing=0.75, cut=100)
+    smooth = StatisticsFilter(FilmOptions(0.75, cut=100.0))
     first = smooth(StyleStats.stack([stats(0.0), stats(1.0)]))
     second = smooth(stats(1.0))
     assert first.mean["relu4_1"][:, 0].flatten().tolist() == [0.0, 0.25]
@@ -52,7 +52,7 @@ def test_smoothing_is_exponential_and_carries_over_batches():
 
 
 def test_statistics_start_anew_at_a_cut():
-    smooth = StatisticsFilter(smoothing=0.9, cut=0.5)
+    smooth = StatisticsFilter(FilmOptions(0.9, cut=0.5))
     smooth(stats(0.0))
     assert smooth(stats(0.4)).mean["relu4_1"][0, 0].item() == pytest.approx(0.04)
     assert smooth(stats(2.0)).mean["relu4_1"][0, 0].item() == 2.0
@@ -67,7 +67,7 @@ def test_different_photos_are_a_cut(examples):
     model = StyleTransfer.from_pretrained("lite", device="cpu", dtype="float32")
     pictures = [scale_short_side(read_picture(path).rgb, 96) for path in sorted(examples.glob("photo_*.jpg"))]
     measured = [model.compute_content_stats(model.encode(picture)) for picture in pictures]
-    smooth = StatisticsFilter()
+    smooth = StatisticsFilter(FilmOptions())
     for one in measured:
         assert torch.equal(smooth(one).mean["relu4_1"], one.mean["relu4_1"])
 
@@ -87,7 +87,7 @@ def test_times_that_do_not_rise_are_refused(times):
 @pytest.mark.parametrize("options", [{"smoothing": 1.0}, {"smoothing": -0.1}, {"cut": 0.0}])
 def test_arguments_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
-        StatisticsFilter(**options)
+        FilmOptions(**options)
 
 
 @pytest.mark.parametrize("skips", ["plain", "concat-content-adain"])
@@ -129,7 +129,7 @@ def test_what_is_smoothed_is_what_the_mask_shows(skips, batch):
     result = torch.cat(
         list(stylize_frames(model, frames.split(batch), style, mask=masks.__getitem__, smoothing=0.75, cut=1e3))
     )
-    smooth = StatisticsFilter(smoothing=0.75, cut=1e3)
+    smooth = StatisticsFilter(FilmOptions(0.75, cut=1e3))
     for i, (frame, mask) in enumerate(zip(frames.split(1), masks, strict=True)):
         features = model.encode(frame)
         if i == 2:
