@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
 from ..adain_core.pipeline.analyzer import StyleAnalyzer
@@ -22,8 +21,3 @@ def in_turn(parts: Sequence[slice], progress: Progress) -> Iterator[tuple[slice,
     count = parts[-1].stop
     for part in parts:
         yield part, section(progress, part.start / count, part.stop / count)
-
-
-def join(parts: Sequence[Tensor]) -> Tensor:
-    """The parts of a batch together; a single part is not copied."""
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

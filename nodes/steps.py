@@ -9,15 +9,16 @@ from comfy.model_management import intermediate_device
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..adain_core.images.batches import join
 from ..adain_core.images.masks import checked_mask
-from ..adain_core.options import DETAILS, Options, StyleOptions, TileSize
+from ..adain_core.options import DETAILS, Options, StyleOptions
 from ..adain_core.pipeline.blend import Blend
 from ..adain_core.pipeline.features import Features
 from ..adain_core.runtime.progress import Progress, ignore_progress
 from ..adain_core.runtime.tables import options_of
 from ..adain_core.styles.stats import Detail, StyleStats, mix, mix_by_transport
 from ..adain_core.styles.transforms import TRANSFORMS
-from .batches import in_turn, join, parts_to_blend
+from .batches import in_turn, parts_to_blend
 from .images import from_image, from_mask, to_image
 from .inputs import EACH, MERGE, alpha_input, check_choices, connected, input_for, option_input
 from .progress import progress_bar
@@ -27,13 +28,13 @@ from .types import AdaINFeatures, AdaINModel, AdaINStyle, Content, Model
 MOST_STYLES = 8
 
 
-def encode(model: Model, image: Tensor, name: str, progress: Progress, tile: TileSize = "auto") -> Content:
+def encode(model: Model, image: Tensor, name: str, progress: Progress) -> Content:
     """Encode the IMAGE of the input ``name``."""
     rgb, opacity = from_image(image, name)
     stylizer = model.load()
     maps = [
-        stylizer.encode(rgb[part], tile, report).content.to(intermediate_device())
-        for part, report in in_turn(stylizer.chunks(rgb, tile), progress)
+        stylizer.encode(rgb[part], progress=report).content.to(intermediate_device())
+        for part, report in in_turn(stylizer.chunks(rgb), progress)
     ]
     content = join(maps)
     return Content(Features(rgb, content, content, model.space), opacity, model)
@@ -48,14 +49,13 @@ def compute_style_stats(
     style_scale: float = 1.0,
     detail: Collection[Detail] = (),
     mask: Tensor | None = None,
-    tile: TileSize = "auto",
     style_size: int = 0,
 ) -> StyleStats:
     """Measure the style of the IMAGE of the input ``name``."""
     rgb, _ = from_image(image, name)
     mask = from_mask(mask, "mask", name, len(rgb))
     stats = model.load_analyzer().compute_style_stats(
-        rgb, mask, batch == EACH, style_size or None, style_scale, detail, tile, progress
+        rgb, mask, batch == EACH, style_size or None, style_scale, detail, progress=progress
     )
     return stats.to(intermediate_device())
 
@@ -113,7 +113,7 @@ def blend(
     return replace(content, features=features)
 
 
-def decode(model: Model, content: Content, progress: Progress, tile: TileSize = "auto") -> Tensor:
+def decode(model: Model, content: Content, progress: Progress) -> Tensor:
     """An IMAGE from a content.
 
     Raises:
@@ -126,9 +126,9 @@ def decode(model: Model, content: Content, progress: Progress, tile: TileSize = 
         )
     stylizer = model.load()
     images = []
-    for part, report in in_turn(stylizer.chunks(content.features.image, tile), progress):
+    for part, report in in_turn(stylizer.chunks(content.features.image), progress):
         piece = content.part(part).to(stylizer.device)
-        images.append(to_image(stylizer.decode(piece.features, tile, report), piece.opacity))
+        images.append(to_image(stylizer.decode(piece.features, progress=report), piece.opacity))
     return join(images)
 
 

@@ -11,11 +11,11 @@ from comfy_api.latest import Input, io
 from torch import Tensor
 
 from ..adain_core.films.smoothing import Mask, StyleOverTime, StyleTimeline, stylize_film
+from ..adain_core.images.batches import join
 from ..adain_core.options import FilmOptions, Options
 from ..adain_core.pipeline.layers import Look, style_of
 from ..adain_core.runtime.progress import Progress
 from ..adain_core.styles.stats import StyleStats
-from .batches import join
 from .films import change_video, from_video, masks_over_time, over_time
 from .images import check_room, from_image, from_mask, opacity_at, to_image
 from .inputs import alpha_input, check_choices, from_inputs, option_input, tile_input

@@ -1,8 +1,8 @@
-"""Batches of pictures, one picture at a time."""
+"""Batches of pictures, one picture at a time or in parts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -27,4 +27,9 @@ def one_by_one(change: Callable[..., Tensor], pictures: Tensor, progress: Progre
         results.append(change(*parts))
         same = same and results[-1] is parts[0]
     # What nothing was done to is not copied.
-    return pictures if same else results[0] if count == 1 else torch.cat(results)
+    return pictures if same else join(results)
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """The parts of a batch [b, ...] together; a single part is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

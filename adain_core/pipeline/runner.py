@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
-import torch
 from torch import Tensor
 
-from ..images.batches import one_by_one
+from ..images.batches import join, one_by_one
 from ..images.color import preserve_color
 from ..images.detail import restore_detail, shrink
 from ..images.masks import checked_mask
@@ -122,7 +121,7 @@ def _stylize_batch(
         present = [layer.part(part) for layer in layers]
         known = shared and shared.repeat(part.stop - part.start)
         results.append(_stylize(model, batch[part], present, options, smoothing, own, known))
-    return results[0] if len(results) == 1 else torch.cat(results)
+    return join(results)
 
 
 def _stylize(
