@@ -1,4 +1,4 @@
-"""What travels along the wires: the three types of this pack and what their values are."""
+"""What travels along the wires: the types of this pack and what their values are."""
 
 from __future__ import annotations
 

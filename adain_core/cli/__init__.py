@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from ..cli import convert, export, gatys, grid, info, measure, styles, stylize, texture, video
 from ..runtime.environment import bound_caches
 from ..runtime.memory import is_out_of_memory
 from ..runtime.terminal import printable
+from . import convert, export, gatys, grid, info, measure, styles, stylize, texture, video
 
 COMMANDS = (stylize, video, styles, grid, measure, gatys, texture, convert, export, info)
 

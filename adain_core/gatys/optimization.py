@@ -21,22 +21,7 @@ from ..networks.encoder import Encoder
 from ..options import Init, Pooling
 from ..runtime.memory import available_memory
 from . import lbfgs
-from .gram import PRESETS, Losses, Objective, Settings, Style
-
-__all__ = [
-    "PRESETS",
-    "Init",
-    "Losses",
-    "OnStep",
-    "Result",
-    "Settings",
-    "Step",
-    "Style",
-    "estimate_memory",
-    "ignore_step",
-    "stylize",
-    "synthesize_texture",
-]
+from .gram import Losses, Objective, Settings, Style
 
 _ADAM_RATE = 0.02
 _POOLING: dict[Pooling, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}

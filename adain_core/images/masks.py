@@ -1,4 +1,4 @@
-"""Masks as they come from users."""
+"""Masks: as they come from users, and on the grids of feature maps."""
 
 from __future__ import annotations
 

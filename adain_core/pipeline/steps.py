@@ -90,8 +90,11 @@ class Steps(StyleAnalyzer):
             features: from :meth:`encode`.
             mask: where to measure, [H, W] or [B, H, W] in 0..1, any size; a mask that is zero everywhere counts as
                 none.
-            tile: as for :meth:`__call__`.
+            tile: as for :meth:`encode`.
             detail: as for :meth:`compute_style_stats`.
+
+        Raises:
+            ValueError: an argument is not one of these.
         """
         mask = None if mask is None else self.mask_on_grid(mask, features.image)
         weight = None if mask is None else filled_mask(mask)
