@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy.utils import ProgressBar
 from torch import Tensor, nn
 
-from ..adain_core.runtime.progress import Progress
+from ..adain_core.runtime.progress import Progress, section
 
 _STEPS = 1000
 
@@ -20,6 +22,13 @@ def progress_bar() -> Progress:
         bar.update_absolute(round(share * _STEPS))
 
     return report
+
+
+def in_turn(parts: Sequence[slice], progress: Progress) -> Iterator[tuple[slice, Progress]]:
+    """The parts of a batch, each with a callback for its section of the whole."""
+    count = parts[-1].stop
+    for part in parts:
+        yield part, section(progress, part.start / count, part.stop / count)
 
 
 def heed_stop(share: float) -> None:

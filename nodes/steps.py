@@ -18,10 +18,9 @@ from ..adain_core.runtime.progress import Progress, ignore_progress
 from ..adain_core.runtime.tables import options_of
 from ..adain_core.styles.stats import Detail, StyleStats, mix, mix_by_transport
 from ..adain_core.styles.transforms import TRANSFORMS
-from .batches import in_turn, parts_to_blend
 from .images import from_image, from_mask, to_image
 from .inputs import EACH, MERGE, alpha_input, check_choices, connected, input_for, option_input
-from .progress import progress_bar
+from .progress import in_turn, progress_bar
 from .schema import node_schema
 from .types import AdaINFeatures, AdaINModel, AdaINStyle, Content, Model
 
@@ -99,7 +98,7 @@ def blend(
     layer = Blend(style, alpha, None if where is None else checked_mask(where, count), TRANSFORMS[transform])
     stylizer = content.model.load()
     parts = []
-    for part, report in in_turn(parts_to_blend(stylizer, content.features.image, layer.transform), progress):
+    for part, report in in_turn(stylizer.chunks(content.features.image, transform=layer.transform), progress):
         report(0.0)
         features = content.part(part).to(stylizer.device).features
         parts.append(stylizer.lay(features, layer.part(part)))

@@ -22,6 +22,7 @@ from ..options import TileSize
 from ..runtime.device import resolve_device, resolve_dtype
 from ..runtime.progress import Progress, ignore_progress, section
 from ..styles.stats import Detail, StyleStats, merge
+from ..styles.transforms import ADAIN, Transform
 from .features import Features
 from .tiling import Tile, TiledEncoder, default_memory, pad_to_grid, plan_tiles
 
@@ -191,8 +192,11 @@ class StyleAnalyzer(nn.Module):
         memory = default_memory(self.device) if self.tile_memory is None else self.tile_memory
         return plan_tiles(images, tile, bytes_per_pixel, memory)
 
-    def chunks(self, images: Tensor, tile: TileSize = "auto") -> list[slice]:
-        """A batch of pictures [B, 3, H, W] in parts whose feature maps fit the memory: as many as one tile holds."""
+    def chunks(self, images: Tensor, tile: TileSize = "auto", transform: Transform = ADAIN) -> list[slice]:
+        """A batch of pictures [B, 3, H, W] in parts whose feature maps fit the memory: as many as one tile holds, or
+        single ones for a transform that needs detail, which may take as much again and a second for each."""
+        if transform.needs:
+            return [slice(i, i + 1) for i in range(len(images))]
         return [t.pictures for t in self.tiles(images, tile) if t.rows.start == t.columns.start == 0]
 
     def mask_on_grid(self, mask: Tensor, images: Tensor) -> Tensor:

@@ -102,7 +102,7 @@ def _stylize_batch(
     smoothing: Smoothing | None,
     progress: Progress,
 ) -> Tensor:
-    """As many pictures at a time as fit the memory; one at a time where a transform may take as much again."""
+    """As many pictures at a time as fit the memory."""
     count = len(work)
     if count == 1:
         count = max((layer.style.count for layer in layers), default=1)
@@ -110,8 +110,7 @@ def _stylize_batch(
         layer.style.check_count(count)
     layers = [Layer(layer.style, None if layer.mask is None else checked_mask(layer.mask, count)) for layer in layers]
     batch = work.expand(count, -1, -1, -1)
-    alone = TRANSFORMS[options.transform].needs
-    parts = [slice(i, i + 1) for i in range(count)] if alone else model.chunks(batch, options.tile)
+    parts = model.chunks(batch, options.tile, TRANSFORMS[options.transform])
     shared = None
     if len(work) < count and not options.low_memory:
         shared = model.encode(work, options.tile, lambda _: progress(0.0), keep_shallow=True)
