@@ -46,8 +46,8 @@ class AdaINRegion(io.ComfyNode):
             "AdaINRegion",
             "AdaIN Region",
             aliases=["masked style", "style mask", "regional style", "several styles"],
-            description="Puts another style where a mask is white, for AdaIN Stylize and AdaIN Stylize Video. Several"
-            " in a row make several regions.",
+            description="Puts another style where a mask is white, for AdaIN Stylize, AdaIN Stylize Video and"
+            " AdaIN Stylize Frames. Several in a row make several regions.",
             inputs=[
                 io.Mask.Input("mask", tooltip="Where: one mask for all pictures, or one for each."),
                 AdaINStyle.Input("style", tooltip="From Compute Style Stats, Mix Styles or Load Style."),
@@ -55,7 +55,8 @@ class AdaINRegion(io.ComfyNode):
             ],
             outputs=[
                 AdaINRegions.Output(
-                    display_name="regions", tooltip="For AdaIN Stylize, AdaIN Stylize Video or another AdaIN Region."
+                    display_name="regions",
+                    tooltip="For AdaIN Stylize, Stylize Video, Stylize Frames or another AdaIN Region.",
                 )
             ],
         )
