@@ -19,7 +19,7 @@ from .styles.transforms import TRANSFORMS, Transform
 
 TileSize = int | Literal["auto", "off"]
 """The side of a tile in pixels; ``auto`` fits it to the memory, ``off`` takes each picture as a whole."""
-Preset = Literal["gatys", "tutorial"]
+GatysPreset = Literal["gatys", "tutorial"]
 Optimizer = Literal["lbfgs", "adam"]
 Pooling = Literal["max", "average"]
 Init = Literal["content", "noise"]
@@ -44,7 +44,11 @@ def _names(fits: Callable[[Transform], bool]) -> str:
 
 @dataclass(frozen=True)
 class Options(Table):
-    """How to stylize."""
+    """How to stylize.
+
+    Raises:
+        ValueError: a value is out of range or no choice.
+    """
 
     alpha: float = option(
         1.0,
@@ -115,7 +119,11 @@ class Options(Table):
 
 @dataclass(frozen=True)
 class FilmOptions(Table):
-    """How the statistics of a film's frames change over time."""
+    """How the statistics of a film's frames change over time.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
 
     smoothing: float = option(
         0.8,
@@ -290,11 +298,11 @@ class GatysOptions(Table):
         step=0.1,
     )
     init: Init = option("content", "Where to start: the content, or noise.", choices=get_args(Init))
-    preset: Preset = option(
+    preset: GatysPreset = option(
         "gatys",
         "Layers and weights: gatys are those of the paper, tutorial those of PyTorch's widely used tutorial (meant for"
         " VGG-19). Layers that the model lacks are left out.",
-        choices=get_args(Preset),
+        choices=get_args(GatysPreset),
     )
 
 

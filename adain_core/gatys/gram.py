@@ -19,7 +19,7 @@ from ..images.masks import resize_mask
 from ..images.pictures import resize
 from ..measure.losses import total_variation
 from ..networks.encoder import Encoder
-from ..options import GatysOptions, Optimization, Preset
+from ..options import GatysOptions, GatysPreset, Optimization
 
 
 class Settings(Optimization):
@@ -43,7 +43,7 @@ class Settings(Optimization):
         return replace(self, content_tap=content_tap, style_taps=style_taps)
 
 
-PRESETS: dict[Preset, Settings] = {
+PRESETS: dict[GatysPreset, Settings] = {
     "gatys": Settings(),
     "tutorial": Settings(
         content_tap="conv2_2",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .convolution import Conv3x3
 
 VGG19_WIDTHS = (64, 128, 256, 512)
+"""Channels of each block of VGG-19, up to relu4_1."""
 STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 DEEPEST_TAP = STYLE_TAPS[-1]
 

@@ -49,9 +49,9 @@ class Measure(nn.Module):
 
     def forward(self, style: Tensor) -> Tensor:
         model = self.model
-        maps = model.encoder(pad_to_grid(style), model.measured)
-        stats = StyleStats.measure({tap: maps[tap] for tap in model.measured}, model.space)
-        return torch.cat([x for tap in model.measured for x in (stats.mean[tap], stats.std[tap])], dim=1).flatten(1)
+        maps = model.encoder(pad_to_grid(style), model.style_taps)
+        stats = StyleStats.measure({tap: maps[tap] for tap in model.style_taps}, model.space)
+        return torch.cat([x for tap in model.style_taps for x in (stats.mean[tap], stats.std[tap])], dim=1).flatten(1)
 
 
 class Paint(nn.Module):
@@ -64,7 +64,7 @@ class Paint(nn.Module):
     def forward(self, content: Tensor, statistics: Tensor, alpha: Tensor) -> Tensor:
         model = self.model
         parts = statistics[..., None, None].split(list(layout(model).values()), dim=1)
-        mean, std = (dict(zip(model.measured, parts[i::2], strict=True)) for i in (0, 1))
+        mean, std = (dict(zip(model.style_taps, parts[i::2], strict=True)) for i in (0, 1))
         maps = model.encoder(pad_to_grid(content), (DEEPEST_TAP, *model.skips.taps))
         picture = paint(model.decoder, maps, [Blend(StyleStats(mean, std, model.space), alpha)])
         return crop(picture, content.shape[-2:]).float().clamp(0, 1)
@@ -73,7 +73,7 @@ class Paint(nn.Module):
 def layout(model: Steps) -> dict[str, int]:
     """The parts of the statistics in order, as style files call them, such as ``mean.relu4_1``, and their lengths."""
     widths = dict(zip(STYLE_TAPS, model.encoder.widths, strict=False))
-    return {f"{part}.{tap}": widths[tap] for tap in model.measured for part in ("mean", "std")}
+    return {f"{part}.{tap}": widths[tap] for tap in model.style_taps for part in ("mean", "std")}
 
 
 def export_onnx(

@@ -52,7 +52,7 @@ class Steps(StyleAnalyzer):
         self.skips = decoder.skips
 
     @property
-    def measured(self) -> tuple[str, ...]:
+    def style_taps(self) -> tuple[str, ...]:
         """The taps where a style's statistics are needed."""
         return (DEEPEST_TAP, *(self.skips.taps if self.skips.adain else ()))
 
@@ -70,8 +70,10 @@ class Steps(StyleAnalyzer):
         """
         skips = self.skips
         content_maps = self.encoder(pad_to_grid(content), (DEEPEST_TAP, *skips.taps))
-        style_maps = self.encoder(pad_to_grid(style), {*self.measured, *(skips.taps if skips.need_style_image else ())})
-        stats = StyleStats.measure({tap: style_maps[tap] for tap in self.measured}, self.space)
+        style_maps = self.encoder(
+            pad_to_grid(style), {*self.style_taps, *(skips.taps if skips.need_style_image else ())}
+        )
+        stats = StyleStats.measure({tap: style_maps[tap] for tap in self.style_taps}, self.space)
         blend = Blend(stats, alpha, transform=ADAIN)  # a compiler takes no default that is an object
         picture = paint(self.decoder, content_maps, [blend], [style_maps] if skips.need_style_image else [])
         return crop(picture, content.shape[-2:])

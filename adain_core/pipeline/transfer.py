@@ -55,8 +55,7 @@ class StyleTransfer(Steps):
             model: the name of an embedded model, a .safetensors file, or a folder that holds an encoder and a decoder.
             decoder: another decoder of the same space: a name or a file.
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...
-            dtype: ``auto`` (bfloat16 where the device is faster in it), ``float32``, ``bfloat16`` or
-                ``float16``.
+            dtype: ``auto`` (bfloat16 where the device is faster in it), ``float32``, ``bfloat16`` or ``float16``.
             tile_memory: what tiles may use in bytes; a quarter of the free memory and at most 1.5 GB if not given.
 
         Raises:
@@ -102,7 +101,8 @@ class StyleTransfer(Steps):
             The stylized pictures, of the content's type; a tensor is on the content's device.
 
         Raises:
-            ValueError: an argument or the shape of a picture is not one of these.
+            TypeError: a picture or a mask is of another type.
+            ValueError: an argument or the shape of a picture is not one of these, or the result is NaN.
         """
         chosen = _options(options)
         picture = from_pil(content) if isinstance(content, Image.Image) else Picture(checked_image(content))

@@ -14,5 +14,6 @@ from .wct import WCT
 TRANSFORMS: dict[str, Transform] = {
     transform.name: transform for transform in (ADAIN, INSTANCE_NORM, WCT, GAUSSIAN_OT, EFDM, HISTOGRAM)
 }
+"""All transforms by the names that users call them by."""
 
 __all__ = ["ADAIN", "TRANSFORMS", "Transform"]

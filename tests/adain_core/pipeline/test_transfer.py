@@ -313,3 +313,8 @@ def test_tile_memory_is_what_tiles_may_use():
         for memory in (1e9, 20e6)
     ]
     assert tiles[0] == 1 < tiles[1]
+
+
+def test_a_mask_that_is_no_tensor_is_refused(model):
+    with pytest.raises(TypeError, match="A mask is a Image; expected a tensor"):
+        model(random_picture(16, 16), random_picture(16, 16), mask=Image.new("L", (16, 16)))
