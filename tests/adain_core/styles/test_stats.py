@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from adain_core.images.masks import resize_mask
-from adain_core.styles.stats import StyleStats, merge, mix
+from adain_core.styles.stats import StyleStats, merge, mix, mix_by_transport
 
 
 def measured(features: torch.Tensor, space: str = "s") -> StyleStats:
@@ -24,6 +24,15 @@ def test_a_mix_is_the_weighted_mean():
     mixed = mix([a, b], [2, 6])
     torch.testing.assert_close(mixed.std["relu4_1"], 0.25 * a.std["relu4_1"] + 0.75 * b.std["relu4_1"])
     torch.testing.assert_close(mixed.mean["relu4_1"], 0.25 * a.mean["relu4_1"] + 0.75 * b.mean["relu4_1"])
+
+
+@pytest.mark.parametrize("blend", [mix, mix_by_transport])
+@pytest.mark.parametrize("weight", [1e308, 5e-324])
+def test_weights_of_any_size_are_relative(blend, weight):
+    a, b = (StyleStats.measure({"relu4_1": torch.rand(1, 3, 4, 4)}, "s", detail=("covariance",)) for _ in range(2))
+    expected, mixed = blend([a, b]), blend([a, b], [weight, weight])
+    for part in ("mean", "std", "covariance"):
+        torch.testing.assert_close(getattr(mixed, part), getattr(expected, part))
 
 
 @pytest.mark.parametrize(
