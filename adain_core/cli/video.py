@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -18,7 +19,9 @@ from ..films.smoothing import Mask, StyleOverTime, StyleTimeline, stylize_film
 from ..images.files import IMAGE_SUFFIXES, list_images
 from ..options import FilmOptions, ModelOptions
 from ..pipeline.layers import Look, style_of
+from ..runtime.files import unique_beside
 from ..runtime.processes import Processes
+from ..runtime.progress import Progress
 from ..styles.stats import StyleStats
 from .options import (
     MODEL,
@@ -42,7 +45,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("video", help="a film in the style of one or more pictures")
     parser.add_argument("content", type=path_name, help="A film")
     parser.add_argument("style", type=path_name, nargs="*", help="Style images or style files (none with --keyframe)")
-    add_output(parser, f"The result ({', '.join(VIDEO_SUFFIXES)})")
+    add_output(parser, f"The result ({', '.join(VIDEO_SUFFIXES)})", may_skip=True)
     parser.add_argument(
         "--keyframe",
         type=keyframe,
@@ -78,26 +81,40 @@ def run(args: argparse.Namespace) -> int:
     if args.out.suffix.lower() not in VIDEO_SUFFIXES:
         raise VideoError(f"'{args.out.name}' has no known film suffix; use one of {', '.join(VIDEO_SUFFIXES)}.")
     processes = Processes.join()
-    check_output(args.out, args.overwrite)
-    duration = duration_of(args.content)
-    check_masks(args)
-    span = own_span(duration, processes)
-    change = stylizer(args, span[0] if span else 0.0)
-    part = part_of(args.out, processes.rank) if span else args.out
-    if span:
-        check_sound(args.content, args.out)
-        part.unlink(missing_ok=True)
-    with progress_bar("video") as progress:
-        convert_film(args.content, part, change, span, progress, part=span is not None)
+    check_output(args.out, args.overwrite or args.skip_existing)
+    skipped = processes.any(args.skip_existing and args.out.exists())
+    if not skipped:
+        duration = duration_of(args.content)
+        check_masks(args)
+        with progress_bar("video") as progress:
+            if processes.count == 1:
+                convert_film(args.content, args.out, stylizer(args), progress=progress)
+            else:
+                convert_together(args, processes, duration, progress)
     processes.leave()
     if processes.rank == 0:
-        if span:
-            parts = [part for i in range(processes.count) if (part := part_of(args.out, i)).exists()]
-            join_films(parts, args.content, args.out)
-            for path in parts:
-                path.unlink()
-        say(f"Wrote {args.out}")
+        say("Left what exists: 1" if skipped else f"Wrote {args.out}")
     return 0
+
+
+def convert_together(args: argparse.Namespace, processes: Processes, duration: float, progress: Progress) -> None:
+    """Convert a film by several processes: each a span of it, which the first one puts together."""
+    check_sound(args.content, args.out)
+    rank, count = processes.rank, processes.count
+    start = duration * rank / count
+    end = duration * (rank + 1) / count if rank + 1 < count else math.inf
+    # .mov keeps the times of frames exactly.
+    name = processes.first(unique_beside(args.out.with_suffix(".mov")))
+    parts = [name.with_stem(f"{name.stem}.{number}") for number in range(count)]
+    try:
+        convert_film(args.content, parts[rank], stylizer(args, start), (start, end), progress, part=True)
+        processes.wait()
+        if rank == 0:
+            join_films([part for part in parts if part.exists()], args.content, args.out)
+    finally:
+        if rank == 0:
+            for part in parts:
+                part.unlink(missing_ok=True)
 
 
 def check_masks(args: argparse.Namespace) -> None:
@@ -118,19 +135,7 @@ def check_masks(args: argparse.Namespace) -> None:
                 _log.warning(f"{numbers}; the masks are taken in order, and the last ones are left out.")
 
 
-def own_span(duration: float, processes: Processes) -> tuple[float, float] | None:
-    """From when to when this process converts the film; None if it is alone."""
-    rank, count = processes.rank, processes.count
-    share = duration / count
-    return None if count == 1 else (rank * share, float("inf") if rank == count - 1 else (rank + 1) * share)
-
-
-def part_of(out: Path, number: int) -> Path:
-    """Where a process writes its span; .mov keeps the times of frames exactly."""
-    return out.with_name(f".{out.stem}.{number}.mov")
-
-
-def stylizer(args: argparse.Namespace, start: float) -> FrameFunction:
+def stylizer(args: argparse.Namespace, start: float = 0.0) -> FrameFunction:
     """What happens to the frames of a film from a time on."""
     model, options = chosen_model(args), stylization(args)
     style_mask = args.style_mask and read_mask(args.style_mask)

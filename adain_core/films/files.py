@@ -70,8 +70,7 @@ def convert_film(
     Args:
         source: any film that FFmpeg reads.
         target: .mp4, .mov, .m4v or .mkv; appears when all is done. When ``change`` or ``progress`` raises
-            KeyboardInterrupt the frames so far, if there are any, appear there, or as ``NAME.partial`` beside a target
-            that exists.
+            KeyboardInterrupt the frames so far, if there are any, appear beside it as ``NAME.partial``.
         change: from frames to results.
         span: only the frames and the whole packets of sound within it; they begin the result.
         progress: called with the share that is done.
@@ -92,8 +91,8 @@ def convert_film(
             with open_film(source) as film, _create(unfinished) as result:
                 _Conversion(film, result, span, part, progress).run(change)
         except KeyboardInterrupt:
-            if unfinished.exists():
-                os.replace(unfinished, target.with_stem(f"{target.stem}.partial") if target.exists() else target)
+            if unfinished.exists() and not part:
+                os.replace(unfinished, target.with_stem(f"{target.stem}.partial"))
             raise
         if unfinished.exists():
             os.replace(unfinished, target)

@@ -85,6 +85,14 @@ class Processes:
         """What this process does of the work that all were given: every n-th item."""
         return list(items[self.rank :: self.count])
 
+    def first(self, item: T) -> T:
+        """What the first process has, for all."""
+        if self.count == 1:
+            return item
+        items = [item]
+        dist.broadcast_object_list(items)
+        return items[0]
+
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """The mean of a tensor over all processes."""
         if self.count > 1:

@@ -22,13 +22,13 @@ av = pytest.importorskip("av")
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """Ten frames of 48 x 32 in ten colors, a second long."""
+    """Ten frames of 96 x 32 in ten colors, a second long."""
     path = tmp_path / "film.mp4"
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=10)
-        video.width, video.height, video.pix_fmt = 48, 32, "yuv420p"
+        video.width, video.height, video.pix_fmt = 96, 32, "yuv420p"
         for i in range(10):
-            pixels = np.full((32, 48, 3), (20 * i, 120, 255 - 20 * i), np.uint8)
+            pixels = np.full((32, 96, 3), (20 * i, 120, 255 - 20 * i), np.uint8)
             container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(video.encode())
     return path
@@ -101,7 +101,7 @@ def film_of(masks: Path) -> Path:
 def halves(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     with av.open(str(path)) as container:
         pictures = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
-    return [(picture[:, :8], picture[:, -8:]) for picture in pictures]
+    return [(picture[:, :16], picture[:, -16:]) for picture in pictures]
 
 
 @pytest.mark.parametrize("kind", ["film", "folder"])
@@ -159,16 +159,25 @@ def test_pictures_that_are_no_films_are_named(run_here, painting, tmp_path, suff
     assert "animated PNG or GIF" in done.stderr and not (tmp_path / "out.mp4").exists()
 
 
+def test_a_film_that_exists_is_left(run_here, film, painting, tmp_path):
+    out = tmp_path / "out.mp4"
+    assert run_here("video", film, painting, "-o", out, "--skip-existing").stdout == f"Wrote {out}\n"
+    before = out.read_bytes()
+    done = run_here("video", film, painting, "-o", out, "--skip-existing", "--alpha", 0)
+    assert (done.returncode, done.stdout) == (0, "Left what exists: 1\n") and out.read_bytes() == before
+
+
 def test_processes_share_a_film(film, painting, tmp_path):
+    out = tmp_path / f"{'long' * 60}.mp4"
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "adain_core"]
-    command = [sys.executable, "-m", *launcher, "video", film, painting, "-o", tmp_path / "out.mp4", "--device", "cpu"]
+    command = [sys.executable, "-m", *launcher, "video", film, painting, "-o", out, "--device", "cpu"]
     command += ["--mask", save_masks(tmp_path / "masks", 10)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, cwd=ROOT, timeout=120, env=environment
     )
-    assert done.returncode == 0, done.stderr
-    assert times(tmp_path / "out.mp4") == pytest.approx(times(film))
+    assert (done.returncode, done.stdout) == (0, f"Wrote {out}\n"), done.stderr
+    assert times(out) == pytest.approx(times(film))
     assert not list(tmp_path.glob(".*"))
 
 
