@@ -16,7 +16,7 @@ from adain_core.styles.stats import StyleStats
 from tests.helpers import TINY_WIDTHS, random_picture
 from training.build import build
 from training.networks import LossNetwork, Stylizer, initialize
-from training.objective import Objective, Shown
+from training.objective import Objective, Shown, loss_names
 from training.recipe import Recipe
 
 
@@ -27,6 +27,13 @@ def stylizer() -> Stylizer:
     for network in (encoder, decoder):
         initialize(network.requires_grad_(False))
     return Stylizer(encoder, decoder)
+
+
+def initialized_decoder(seed: int) -> Decoder:
+    torch.manual_seed(seed)
+    decoder = Decoder(TINY_WIDTHS)
+    initialize(decoder.requires_grad_(False))
+    return decoder
 
 
 @pytest.mark.parametrize("gain", [1.0, 30.0])
@@ -92,3 +99,55 @@ def test_further_terms_are_added_with_their_weights(stylizer: Stylizer) -> None:
     assert terms["tv"].item() == pytest.approx(neighbors.item(), rel=1e-4)
     total = 2 * terms["content"] + 5 * terms["style"] + 3 * terms["identity"] + 0.7 * terms["tv"]
     assert terms["total"].item() == pytest.approx(total.item(), rel=1e-5)
+
+
+def test_the_decoder_beside_has_the_losses_of_the_first_half(stylizer: Stylizer) -> None:
+    beside = initialized_decoder(seed=1)
+    both = Stylizer(stylizer.encoder, stylizer.decoder, beside=beside)
+    content, style = random_picture(32, 32, seed=1, batch=3), random_picture(32, 32, seed=2, batch=3)
+    images, numbers, network = torch.zeros(3, dtype=torch.long), [0, 1, 2], LossNetwork(stylizer.encoder)
+    recipe = Recipe(beside="a file", beside_weight=0.3, style_weight=5.0)
+    terms = Objective(recipe, both, network)(content, style, numbers, numbers, images)
+    first = Objective(recipe, stylizer, network)(content, style, numbers, numbers, images)
+    alone = Stylizer(stylizer.encoder, beside)
+    second = Objective(recipe, alone, network)(content[:2], style[:2], numbers[:2], numbers[:2], images[:2])
+    for name in ("content", "style"):
+        assert terms[name].item() == pytest.approx(first[name].item(), rel=1e-4)
+        assert terms[f"{name}_beside"].item() == pytest.approx(second[name].item(), rel=1e-4)
+    assert terms["total"].item() == pytest.approx(first["total"].item() + 0.3 * second["total"].item(), rel=1e-4)
+    assert list(terms) == [*loss_names(recipe), "total"]
+
+
+def test_a_loss_network_of_its_own_measures_for_itself(stylizer: Stylizer) -> None:
+    """What the stylizer's encoder and the loss network see of the same crops are different features."""
+    torch.manual_seed(3)
+    other = Encoder(TINY_WIDTHS)
+    initialize(other.requires_grad_(False))
+    both = Stylizer(stylizer.encoder, stylizer.decoder, beside=initialized_decoder(seed=1))
+    content, style = random_picture(32, 32, seed=1, batch=2), random_picture(32, 32, seed=2, batch=2)
+    images = torch.zeros(2, dtype=torch.long)
+    terms = Objective(Recipe(beside="a file"), both, LossNetwork(other))(content, style, [0, 1], [0, 1], images)
+    for decoder, part, suffix in ((both.decoder, slice(0, 2), ""), (both.beside, slice(0, 1), "_beside")):
+        result = stylizer(content[part], style[part], images[part], decoder=decoder).clamp(0, 1)
+        stats = StyleStats.measure(other(style[part], STYLE_TAPS), space="")
+        features = other(content[part])["relu4_1"]
+        target = adaptive_instance_norm(features, stats.mean["relu4_1"], stats.std["relu4_1"])
+        found = other(result, STYLE_TAPS)
+        assert terms[f"content{suffix}"].item() == pytest.approx(
+            content_loss(found["relu4_1"], target).item(), rel=1e-4
+        )
+        expected = sum(style_losses(found, stats).values()).item()
+        assert terms[f"style{suffix}"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_teachers_colors_are_added_with_their_weights(stylizer: Stylizer) -> None:
+    content, style = random_picture(32, 32, seed=1), random_picture(32, 32, seed=2)
+    images, network = torch.zeros(1, dtype=torch.long), LossNetwork(stylizer.encoder)
+    taught = LossNetwork(stylizer.encoder, color_teacher=initialized_decoder(seed=1))
+    recipe = Recipe(color_teacher="a file", color_weight=7.0, chroma_weight=11.0)
+    plain = Objective(recipe, stylizer, network)(content, style, [0], [0], images)
+    terms = Objective(recipe, stylizer, taught)(content, style, [0], [0], images)
+    assert terms["color"].item() > 1e-4 and terms["chroma"].item() > 1e-4
+    colors = 7 * terms["color"].item() + 11 * terms["chroma"].item()
+    assert terms["total"].item() - plain["total"].item() == pytest.approx(colors, rel=1e-2)
+    assert list(terms) == [*loss_names(recipe), "total"]

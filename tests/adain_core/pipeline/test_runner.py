@@ -5,12 +5,15 @@ import torch
 from torch import Tensor
 
 from adain_core.images.batches import one_by_one
+from adain_core.images.color import preserve_color
+from adain_core.images.pictures import scale_short_side
 from adain_core.options import Options
 from adain_core.pipeline.features import Features
 from adain_core.pipeline.layers import Layer
 from adain_core.pipeline.runner import run
 from adain_core.pipeline.transfer import StyleTransfer
-from adain_core.runtime.progress import ignore_progress
+from adain_core.runtime.progress import Progress, ignore_progress
+from adain_core.styles.transforms import TRANSFORMS
 from tests.helpers import lively_model, random_picture
 
 
@@ -95,3 +98,43 @@ def test_without_layers_the_content_is_rebuilt(model: StyleTransfer, batch: int)
     content = random_picture(24, 32, batch=batch)
     (result,) = run(model, [content], [])
     assert torch.equal(result, model.decode(model.encode(content)))
+
+
+@pytest.mark.parametrize("name", ["wct", "efdm"])
+def test_a_transform_that_needs_detail_stylizes_a_batch_one_by_one(model: StyleTransfer, name: str) -> None:
+    detail = TRANSFORMS[name].needs
+    contents = random_picture(24, 32, batch=3)
+    layer = Layer(model.compute_style_stats(random_picture(32, 32, seed=5), detail=detail))
+    (result,) = run(model, [contents], [layer], Options(transform=name))
+    for i in range(3):
+        (alone,) = run(model, [contents[i : i + 1]], [layer], Options(transform=name))
+        torch.testing.assert_close(result[i : i + 1], alone, atol=1e-5, rtol=0)
+
+
+def test_the_size_and_the_colors_are_those_that_were_asked_for(model: StyleTransfer) -> None:
+    content, layer = random_picture(40, 48), style_of(model, 5)
+    (result,) = run(model, [content], [layer], Options(size=20, keep_colors="luminance"))
+    small = scale_short_side(content, 20)
+    assert result.shape == small.shape
+    torch.testing.assert_close(result, preserve_color(model(small, layer.style), small, "luminance"))
+
+
+def test_smoothed_statistics_take_the_place_of_the_measured_ones(model: StyleTransfer) -> None:
+    content, layer = random_picture(40, 48), style_of(model, 5)
+    others = model.compute_content_stats(model.encode(random_picture(40, 48, seed=1)))
+    (result,) = run(model, [content], [layer], smoothing=lambda number, measured, mask: others)
+    features = model.blend(model.encode(content), layer.style, content=others)
+    torch.testing.assert_close(result, model.decode(features), atol=1e-6, rtol=0)
+    assert not torch.allclose(result, model(content, layer.style), atol=1e-3)
+
+
+def test_progress_never_falls_while_layers_are_measured_and_with_several_styles(model: StyleTransfer) -> None:
+    shares: list[float] = []
+
+    def present(numbers: range, work: Tensor, progress: Progress) -> list[Layer]:
+        for share in (0.0, 0.5, 1.0):
+            progress(share)
+        return [style_of(model, 5, 6)]
+
+    list(run(model, [random_picture(40, 48)], present, progress=shares.append))
+    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1

@@ -104,6 +104,25 @@ def test_statistics_of_a_tile_that_did_not_fit_are_counted_once(monkeypatch):
         torch.testing.assert_close(one.result("s").std["relu1_1"], again.result("s").std["relu1_1"])
 
 
+@pytest.mark.parametrize(("available", "expected"), [(None, 1.5e9), (1e9, 0.25e9), (1e11, 1.5e9)])
+def test_tiles_use_a_quarter_of_the_free_memory_and_at_most_1_5_gb(available, expected, monkeypatch):
+    monkeypatch.setattr(tiling, "available_memory", lambda _: available)
+    assert tiling.default_memory(torch.device("cpu")) == expected
+
+
+def test_a_batch_is_parted_before_its_pictures_are():
+    sides = slice(0, 20), slice(0, 30)
+    assert Tile(slice(4, 6), *sides).halves() == [Tile(slice(4, 5), *sides), Tile(slice(5, 6), *sides)]
+
+
+def test_automatic_tiles_with_their_halo_fill_the_memory():
+    """Of what 900 cells need, a tile takes the middle of 30 x 30: the rest is its halo."""
+    images = torch.zeros(1, 3, 800, 800)
+    tiles = plan_tiles(images, "auto", bytes_per_pixel=10, memory=10 * 64 * 900)
+    assert tiles[0].grow(tiling.DECODER_HALO, (100, 100)).cells == 26 * 26  # none beyond the picture's edges
+    assert tiles[6].grow(tiling.DECODER_HALO, (100, 100)).cells == 900
+
+
 def test_other_errors_and_hopeless_ones_pass_through():
     def broken(tile: Tile) -> None:
         raise RuntimeError("sizes do not match")

@@ -176,8 +176,11 @@ def test_bfloat16_pictures_are_those_of_float32():
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.01, float("nan"), float("inf")])
 def test_alpha_outside_0_to_1_is_refused(model, alpha):
+    content, style = random_picture(16, 16), random_picture(16, 16)
     with pytest.raises(ValueError, match="alpha is"):
-        model(random_picture(16, 16), random_picture(16, 16), alpha=alpha)
+        model(content, style, alpha=alpha)
+    with pytest.raises(ValueError, match="alpha is"):
+        model.blend(model.encode(content), model.compute_style_stats(style), alpha)
 
 
 def test_another_models_style_is_refused(model):
@@ -273,6 +276,8 @@ def test_another_number_of_styles_than_contents_is_refused(model, low_memory):
     contents = torch.cat([random_picture(16, 16, seed=s) for s in (4, 5)])
     with pytest.raises(ValueError, match="2 contents but 3 styles"):
         model(contents, styles, low_memory=low_memory)
+    with pytest.raises(ValueError, match="1 contents but 3 styles"):
+        model.blend(model.encode(contents[:1]), styles)
     with pytest.raises(ValueError, match="cannot be mixed"):
         mix([styles, model.compute_style_stats(contents, each=True)])
 

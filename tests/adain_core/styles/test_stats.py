@@ -1,10 +1,12 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from adain_core.images.masks import resize_mask
-from adain_core.styles.stats import StyleStats, merge, mix, mix_by_transport
+from adain_core.networks.normalization import EPS
+from adain_core.styles.stats import RunningStats, StyleStats, merge, mix, mix_by_transport, moments_of
 
 
 def measured(features: torch.Tensor, space: str = "s") -> StyleStats:
@@ -91,3 +93,61 @@ def test_merging_leaves_out_the_layers_that_not_all_have():
 def test_an_unknown_detail_is_refused(detail):
     with pytest.raises(ValueError, match="expected a tuple of covariance and quantiles"):
         StyleStats.measure({"relu4_1": torch.rand(1, 3, 4, 4)}, "s", detail=detail)
+
+
+def test_styles_are_equal_in_space_layers_and_numbers():
+    features = torch.rand(1, 3, 4, 4)
+    style = measured(features)
+    assert style == measured(features)
+    assert style != measured(features, "another")
+    assert style != measured(features + 0.1)
+    assert style != StyleStats.measure({"relu3_1": features}, "s")
+    assert style != StyleStats.measure({"relu4_1": features}, "s", detail=("covariance",))
+
+
+def test_one_style_serves_any_number_of_contents_and_several_serve_as_many():
+    one, two = measured(torch.rand(1, 3, 4, 4)), measured(torch.rand(2, 3, 4, 4))
+    one.check_count(1)
+    one.check_count(5)
+    two.check_count(2)
+    for contents in (1, 3):
+        with pytest.raises(ValueError, match=f"{contents} contents but 2 styles"):
+            two.check_count(contents)
+
+
+def test_flat_pictures_that_are_alike_merge_to_a_flat_one():
+    merged = merge([measured(torch.full((1, 3, 4, 4), 0.5)) for _ in range(3)])
+    torch.testing.assert_close(merged.std["relu4_1"], torch.full((1, 3, 1, 1), EPS**0.5))
+
+
+def test_pictures_go_on_only_where_there_is_one_for_each_style():
+    def pictured(height: int, count: int = 1) -> StyleStats:
+        return replace(measured(torch.rand(count, 3, 4, 4)), image=torch.rand(count, 3, height, 8))
+
+    one, other, higher, batch = pictured(8), pictured(8), pictured(9), pictured(8, 2)
+    assert torch.equal(StyleStats.stack([one, other]).image, torch.cat([one.image, other.image]))
+    assert StyleStats.stack([one, higher]).image is None
+    assert StyleStats.stack([one, replace(other, image=None)]).image is None
+    assert merge([one]).image is one.image and mix([one]).image is one.image
+    assert merge([batch]).image is None
+    assert merge([one, other]).image is None and mix([one, other]).image is None
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_statistics_of_parts_of_different_shapes_are_those_of_the_whole(masked):
+    features = 3 + torch.randn(2, 4, 12, 10) * torch.rand(2, 4, 1, 10)
+    weight = torch.rand(2, 1, 12, 10) * torch.tensor([1.0, 0.1]).view(2, 1, 1, 1) if masked else None
+    running = RunningStats(2)
+    for rows in (slice(0, 3), slice(3, 12)):
+        for columns in (slice(0, 8), slice(8, 10)):
+            part = weight[..., rows, columns] if masked else None
+            running.add(slice(0, 2), moments_of({"relu4_1": features[..., rows, columns]}, part))
+    whole, merged = StyleStats.measure({"relu4_1": features}, "s", weight), running.result("s")
+    torch.testing.assert_close(merged.mean["relu4_1"], whole.mean["relu4_1"])
+    torch.testing.assert_close(merged.std["relu4_1"], whole.std["relu4_1"])
+
+
+def test_flat_parts_have_the_smallest_deviation():
+    running = RunningStats(1)
+    running.add(slice(0, 1), moments_of({"relu4_1": torch.ones(1, 2, 3, 3)}))
+    torch.testing.assert_close(running.result("s").std["relu4_1"], torch.full((1, 2, 1, 1), EPS**0.5))

@@ -218,3 +218,33 @@ def test_a_mix_by_transport_is_a_style_that_transforms_can_use(content):
     torch.testing.assert_close(mean_std(result)[1], mixed.std[TAP].expand(2, -1, -1, -1), **CLOSE)
     linear = mix(styles, [1, 1, 2]).covariance[TAP]
     assert mixed.covariance[TAP][0].trace() < linear[0].trace()
+
+
+def test_the_barycenter_of_one_is_itself():
+    matrix = covariance(correlated(1, 5, 8, 8))
+    torch.testing.assert_close(barycenter([matrix], [1.0]), matrix, **CLOSE)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_what_rounding_leaves_of_a_flat_maps_mean_does_not_show(dtype, style):
+    """In half precision the mean of many equal values may be another number than they are."""
+    flat = torch.full((1, 6, 9, 11), 0.7).to(style.device, dtype)
+    off = StyleStats({TAP: torch.full((1, 6, 1, 1), 0.703)}, {TAP: torch.full((1, 6, 1, 1), 0.01)}, "s")
+    blend = Blend(measured(style), transform=TRANSFORMS["adain"], content=off)
+    exact = blend.apply(flat.float(), flat.float(), TAP)
+    torch.testing.assert_close(blend.apply(flat, flat, TAP).float(), exact, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("name", ["adain", "instance-norm", "wct", "gaussian-ot"])  # ranks have no gradient
+def test_gradients_reach_the_content(name, content, style):
+    content.requires_grad_()
+    apply(name, content, style).pow(3).sum().backward()
+    assert content.grad.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_shallow_taps_take_a_style_of_means_and_deviations_alone(name, content, style):
+    plain = StyleStats.measure({TAP: style}, "s")
+    shallow = Blend(plain, transform=TRANSFORMS[name]).shallow().apply(content, content, TAP)
+    expected = apply(name if name == "instance-norm" else "adain", content, style)
+    torch.testing.assert_close(shallow, expected)
