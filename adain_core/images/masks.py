@@ -17,7 +17,7 @@ def checked_mask(mask: Tensor, count: int) -> Tensor:
         ValueError: the mask has another shape, or numbers that are not finite.
     """
     if not isinstance(mask, Tensor):
-        raise TypeError(f"A mask is a {type(mask).__name__}; expected a tensor [H, W] or [B, H, W] in 0..1.")
+        raise TypeError(f"A mask has the type {type(mask).__name__}; expected a tensor [H, W] or [B, H, W] in 0..1.")
     if mask.ndim == 4 and mask.shape[1] == 1:
         mask = mask[:, 0]
     mask = mask[None] if mask.ndim == 2 else mask

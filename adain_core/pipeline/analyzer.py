@@ -46,7 +46,7 @@ class StyleAnalyzer(nn.Module):
         tile_memory: what tiles may use in bytes; a quarter of the free memory and at most 1.5 GB if not given.
 
     Raises:
-        ValueError: tile_memory is not above 0.
+        ValueError: tile_memory is not finite and above 0.
     """
 
     # What the decoder takes besides the features.
@@ -60,8 +60,8 @@ class StyleAnalyzer(nn.Module):
         dtype: torch.dtype | None = None,
         tile_memory: float | None = None,
     ) -> None:
-        if tile_memory is not None and not tile_memory > 0:
-            raise ValueError(f"tile_memory is {tile_memory}; expected a number of bytes above 0, or None.")
+        if tile_memory is not None and not 0 < tile_memory < math.inf:
+            raise ValueError(f"tile_memory is {tile_memory}; expected a finite number of bytes above 0, or None.")
         super().__init__()
         self.encoder = as_asked(encoder, device, dtype)
         self.space = space

@@ -36,6 +36,9 @@ class Steps(StyleAnalyzer):
         device: where to compute; where the networks are if not given.
         dtype: of the convolutions; the networks' own if not given. Statistics are always in float32.
         tile_memory: what tiles may use in bytes; a quarter of the free memory and at most 1.5 GB if not given.
+
+    Raises:
+        ValueError: the decoder reads features of other widths, or tile_memory is not finite and above 0.
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class Steps(StyleAnalyzer):
         dtype: torch.dtype | None = None,
         tile_memory: float | None = None,
     ) -> None:
+        if decoder.widths != encoder.widths[: len(STYLE_TAPS)]:
+            raise ValueError(f"The decoder is for an encoder of the widths {decoder.widths}, not {encoder.widths}.")
         super().__init__(encoder, space, device, dtype, tile_memory)
         self.decoder = as_asked(decoder, device, dtype)
         self.skips = decoder.skips

@@ -37,7 +37,8 @@ class StyleTransfer(Steps):
     differentiable.
 
     Args:
-        encoder, decoder, space, device, dtype, tile_memory: as for :class:`~adain_core.pipeline.steps.Steps`.
+        encoder, decoder, space, device, dtype, tile_memory: as for :class:`~adain_core.pipeline.steps.Steps`, and so
+            are the errors.
     """
 
     @classmethod

@@ -9,9 +9,11 @@ from PIL import Image
 
 from adain_core.images.files import read_picture
 from adain_core.images.pictures import Picture, scale_short_side
+from adain_core.networks.decoder import Decoder
+from adain_core.networks.encoder import Encoder
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.styles.stats import mix
-from tests.helpers import lively_model, random_picture, tiny_model
+from tests.helpers import TINY_WIDTHS, lively_model, random_picture, tiny_model
 
 sides = st.integers(1, 70)
 
@@ -321,5 +323,17 @@ def test_tile_memory_is_what_tiles_may_use():
 
 
 def test_a_mask_that_is_no_tensor_is_refused(model):
-    with pytest.raises(TypeError, match="A mask is a Image; expected a tensor"):
+    with pytest.raises(TypeError, match="A mask has the type Image; expected a tensor"):
         model(random_picture(16, 16), random_picture(16, 16), mask=Image.new("L", (16, 16)))
+
+
+@pytest.mark.parametrize("widths", [(4, 4, 4, 4), TINY_WIDTHS[:3]])
+def test_a_decoder_for_another_encoder_is_refused(widths):
+    with pytest.raises(ValueError, match="widths"):
+        StyleTransfer(Encoder(TINY_WIDTHS), Decoder(widths), "s")
+
+
+@pytest.mark.parametrize("memory", [0, -1, math.nan, math.inf])
+def test_tile_memory_that_is_no_amount_is_refused(memory):
+    with pytest.raises(ValueError, match="tile_memory is"):
+        StyleTransfer(Encoder(TINY_WIDTHS), Decoder(TINY_WIDTHS), "s", tile_memory=memory)
