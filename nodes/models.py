@@ -148,7 +148,7 @@ def default_model(progress: Progress = ignore_progress) -> Model:
 
 
 class AdaINModelLoader(io.ComfyNode):
-    """The model that every other node needs."""
+    """The model that the other nodes work with."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
