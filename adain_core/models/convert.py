@@ -147,15 +147,18 @@ class Found:
         }
 
 
-def find_networks(tensors: Mapping[str, Tensor]) -> list[Found]:
-    """The encoders and decoders in the tensors of a checkpoint, whatever prefixes are before their keys."""
+def find_networks(tensors: Mapping[str, Tensor], most_prefixes: int = 16) -> list[Found]:
+    """The encoders and decoders in the tensors of a checkpoint, whatever prefixes are before their keys, but no more
+    than so many: a key may consist of dots."""
     found = [Found(layout, tensors) for layout in LAYOUTS if layout.fits(tensors)]
     groups: dict[str, dict[str, Tensor]] = {}
     for key, x in tensors.items():
         first, dot, rest = key.partition(".")
         if dot:
             groups.setdefault(first, {})[rest] = x
-    return found + [network for group in groups.values() for network in find_networks(group)]
+    if most_prefixes:
+        found += [network for group in groups.values() for network in find_networks(group, most_prefixes - 1)]
+    return found
 
 
 def in_current_layout(network: Encoder | Decoder, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

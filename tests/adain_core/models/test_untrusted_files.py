@@ -239,3 +239,10 @@ def test_biases_without_a_shape_are_refused_in_other_layouts(part, tmp_path):
     (tmp_path / "w.safetensors").write_bytes(save(tensors))
     with pytest.raises(WeightsError, match=r"bias' has the shape \(\), expected"):
         load_weights(tmp_path / "w.safetensors")
+
+
+def test_a_key_of_thousands_of_parts_is_refused(tmp_path):
+    path = tmp_path / "deep.safetensors"
+    path.write_bytes(save({"a." * 3000 + "b": torch.zeros(1)}))
+    with pytest.raises(WeightsError, match="holds 0 networks"):
+        load_weights(path)
