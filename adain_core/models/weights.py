@@ -321,7 +321,7 @@ def resolve(name: str | os.PathLike[str], progress: Progress = ignore_progress) 
     if text in PRESETS:
         return fetch_preset(text, progress)
     path = Path(name)
-    if not path.exists():
+    if not text or not path.exists():  # for Path an empty text is the current folder
         known = [*(name for folder in _own_folders() for name in _names(folder)), *PRESETS]
         raise WeightsError(
             f"There is no model '{name}': it is no file or folder, no address {SCHEME}owner/repo/file.safetensors, and"

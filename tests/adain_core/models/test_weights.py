@@ -241,3 +241,8 @@ def test_vgg19_has_a_decoder_at_its_own_width(kind):
     weights = load_weights(EMBEDDED / f"vgg19-{kind}.safetensors")
     assert (weights.space, weights.encoder, str(weights.decoder.skips)) == (VGG19_NORMALIZED, None, kind)
     assert weights.decoder.widths == VGG19_WIDTHS
+
+
+def test_an_empty_name_is_no_model():
+    with pytest.raises(WeightsError, match="There is no model ''"):
+        resolve("")
