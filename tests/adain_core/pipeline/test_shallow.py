@@ -54,3 +54,12 @@ def test_parts_of_a_tile_that_did_not_fit_have_the_statistics_of_the_whole(keep,
 
     monkeypatch.setattr(model.decoder, "forward", hungry)
     torch.testing.assert_close(model.decode(features), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_progress_of_decoding_ends_with_the_last_tile(keep):
+    model, shares = lively_model("concat-content-adain"), []
+    features = blended(model, random_picture(100, 140), tile="off", keep_shallow=keep)
+    model.decode(features, 64, shares.append)
+    assert shares == sorted(shares) and shares[0] == 0
+    assert shares.count(1.0) == 1

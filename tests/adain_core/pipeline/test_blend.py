@@ -1,0 +1,47 @@
+"""Blends and layers for some pictures of a batch, and the layers that come from pictures."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from adain_core.images.color import match_color
+from adain_core.options import Options
+from adain_core.pipeline.blend import Blend
+from adain_core.pipeline.layers import Look, layers_of
+from adain_core.runtime.progress import ignore_progress
+from adain_core.styles.stats import StyleStats
+from tests.helpers import lively_model, random_picture
+
+
+def measured(count: int) -> StyleStats:
+    return StyleStats.measure({"relu4_1": torch.rand(count, 3, 4, 4)}, "s")
+
+
+@pytest.mark.parametrize("masks", [1, 2])
+@pytest.mark.parametrize("styles", [1, 2])
+@pytest.mark.parametrize("contents", [1, 2])
+def test_parts_of_a_blend_give_the_parts_of_its_result(masks: int, styles: int, contents: int) -> None:
+    maps, mask = torch.rand(2, 3, 4, 4), torch.rand(masks, 1, 4, 4)
+    blend = Blend(measured(styles), 0.7, mask, content=measured(contents))
+    whole = blend.apply(maps, maps, "relu4_1")
+    for i in range(2):
+        one = maps[i : i + 1]
+        part = blend.part(slice(i, i + 1)).apply(one, one, "relu4_1")
+        torch.testing.assert_close(part, whole[i : i + 1])
+
+
+@pytest.mark.parametrize("skips", ["plain", "add-style"])
+def test_a_style_takes_on_the_colors_of_each_content_and_its_picture_is_kept_where_needed(skips: str) -> None:
+    model, style, contents = lively_model(skips), random_picture(32, 32, seed=5), random_picture(24, 32, batch=2)
+    layers, rest = layers_of(model, [Look([style])], Options(keep_colors="covariance"))
+    assert rest.keep_colors is None
+    (layer,) = layers(range(2), contents, ignore_progress)
+    matched = [match_color(style, content, "covariance") for content in contents.split(1)]
+    assert layer.style == StyleStats.stack([model.compute_style_stats(picture) for picture in matched])
+    assert layer.style.image is None if skips == "plain" else torch.equal(layer.style.image, torch.cat(matched))
+
+
+def test_colors_of_a_style_without_a_picture_cannot_be_matched() -> None:
+    with pytest.raises(ValueError, match="no picture whose colors could be matched"):
+        layers_of(lively_model("plain"), [Look([measured(1)])], Options(keep_colors="histogram"))
