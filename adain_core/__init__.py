@@ -5,70 +5,26 @@
 >>> picture = stylize(photo, painting, alpha=0.8)
 """
 
-from . import gatys
-from .films.smoothing import StyleTimeline, stylize_film
-from .images.color import match_color, preserve_color
-from .images.files import ImageError, read_picture, write_picture
-from .images.pictures import Picture
-from .models.errors import WeightsError
-from .models.hub import HubError
-from .networks.decoder import Decoder
-from .networks.encoder import VGG19_WIDTHS, Encoder
-from .networks.normalization import (
-    adaptive_instance_norm,
-    batch_norm,
-    conditional_instance_norm,
-    instance_norm,
-    mean_std,
-)
-from .networks.skips import Skips
-from .options import FilmOptions, Options
-from .pipeline.analyzer import StyleAnalyzer
-from .pipeline.features import Features
-from .pipeline.layers import Layer
-from .pipeline.runner import run
-from .pipeline.transfer import StyleTransfer
-from .runtime.device import DeviceError
-from .runtime.version import VERSION
-from .styles.files import StyleFileError
-from .styles.stats import StyleStats, merge, mix, mix_by_transport
-from .styles.transforms import TRANSFORMS, Transform
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "TRANSFORMS",
-    "VGG19_WIDTHS",
-    "Decoder",
-    "DeviceError",
-    "Encoder",
-    "Features",
-    "FilmOptions",
-    "HubError",
-    "ImageError",
-    "Layer",
-    "Options",
-    "Picture",
-    "Skips",
-    "StyleAnalyzer",
-    "StyleFileError",
-    "StyleStats",
-    "StyleTimeline",
-    "StyleTransfer",
-    "Transform",
-    "WeightsError",
-    "adaptive_instance_norm",
-    "batch_norm",
-    "conditional_instance_norm",
-    "gatys",
-    "instance_norm",
-    "match_color",
-    "mean_std",
-    "merge",
-    "mix",
-    "mix_by_transport",
-    "preserve_color",
-    "read_picture",
-    "run",
-    "stylize_film",
-    "write_picture",
-]
+from .runtime.version import VERSION
+
 __version__ = VERSION
+
+if TYPE_CHECKING:
+    from .public import *  # noqa: F403
+else:
+    # With the names comes PyTorch, which takes seconds: the command line has to be in control before.
+
+    def __getattr__(name: str) -> object:
+        if name != "public":
+            from . import public
+
+            if name == "__all__" or name in public.__all__:
+                return getattr(public, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        from . import public
+
+        return sorted({*globals(), *public.__all__})

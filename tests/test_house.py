@@ -26,7 +26,7 @@ FLOORS = [
 ]
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 # The package's own front: the public names, and `python -m adain_core`.
-FRONT = {"__init__", "__main__"}
+FRONT = {"__init__", "__main__", "public"}
 PACKAGES = ("adain_core", "nodes", "training")
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
