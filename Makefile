@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types wheel clean anew golden documents forms previews library pictures examples
+.PHONY: demo test lint types wheel clean anew golden documents forms previews library pictures examples site
 
 demo: $(VENV)/demo
 	$(BIN)/python -m adain_core stylize workflows/examples/photo_astronaut.jpg workflows/examples/style_flow.jpg \
@@ -47,8 +47,14 @@ examples: $(VENV)/demo
 	$(BIN)/python workflows/examples/make_styles.py workflows/examples
 	$(BIN)/python workflows/examples/make_inputs.py workflows/examples
 
+# The documents and the demo as a static site in out/site; needs npm.
+site: $(VENV)/site
+	$(BIN)/python -m adain_core export lite -o out/onnx --overwrite
+	npm ci --prefix site --ignore-scripts
+	$(BIN)/python -m mkdocs build --strict -f site/mkdocs.yml
+
 clean:
-	rm -rf $(VENV) out build dist
+	rm -rf $(VENV) out build dist site/node_modules
 
 $(VENV)/demo: pyproject.toml constraints.txt | $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt -e .
@@ -58,6 +64,10 @@ $(VENV)/demo: pyproject.toml constraints.txt | $(VENV)
 $(VENV)/test: pyproject.toml constraints.txt | $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt -e ".[test]"
 	$(BIN)/python -m pip install -c constraints.txt --no-deps torchvision
+	touch $@
+
+$(VENV)/site: pyproject.toml constraints.txt | $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[onnx,site]"
 	touch $@
 
 $(VENV):
