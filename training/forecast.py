@@ -56,12 +56,14 @@ def check_memory(recipe: Recipe, loss_widths: Sequence[int], images: int, proces
             learned = 2 * sum(p.numel() for p in Encoder(recipe.widths).parameters())
     cpu = torch.device("cpu")
     crops = 6 * part * recipe.crop**2
+    image = _ASPECT * 3 * max(recipe.size) ** 2
     needs = {
         "widths": (processes.device, 4 * _COPIES * learned),
         "batch_size or crop": (processes.device, int(_BYTES * channels * pixels)),
         "pool": (processes.device, 16 * recipe.crop**2 * recipe.pool),
         "batch_size or workers": (cpu, crops * (1 + _WAITING * workers)),
-        "cache_gb": (cpu, int(min(recipe.cache_gb * 2**30, images * _ASPECT * 3 * max(recipe.size) ** 2))),
+        "cache_gb": (cpu, int(min(recipe.cache_gb * 2**30, images * image))),
+        "size or workers": (cpu, int(image * max(1, workers))),
     }
     for key, (place, needed) in needs.items():
         free = available_memory(place)

@@ -21,6 +21,7 @@ Arguments = Callable[..., list[str]]
         (("crop=8000000",), "smaller batch_size or crop"),
         (("train_encoder=true", "widths=4096"), "smaller widths"),
         (("cache_gb=1e30", "size=16000"), "smaller cache_gb"),
+        (("cache_gb=0", "size=60000"), "smaller size"),
         (("pool=1000000000",), "smaller pool"),
         (("workers=256", "batch_size=4096", "crop=512"), "smaller batch_size or"),
     ],
