@@ -6,7 +6,7 @@ from .images.color import match_color, preserve_color
 from .images.files import ImageError, read_picture, write_picture
 from .images.pictures import Picture
 from .models.errors import WeightsError
-from .models.hub import HubError
+from .models.addresses import HubError
 from .networks.decoder import Decoder
 from .networks.encoder import VGG19_WIDTHS, Encoder
 from .networks.normalization import (

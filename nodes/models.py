@@ -12,8 +12,10 @@ from comfy import model_management
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..adain_core.models.hub import HubError, HubFile, consent, download, hash_of
+from ..adain_core.models.addresses import HubError, HubFile
+from ..adain_core.models.hub import download, hash_of
 from ..adain_core.models.presets import PRESETS
+from ..adain_core.models.transfers import consent
 from ..adain_core.models.weights import EMBEDDED, embedded_models, fetch_preset, load_model, load_weights
 from ..adain_core.options import ModelOptions
 from ..adain_core.pipeline.analyzer import StyleAnalyzer, laid_out

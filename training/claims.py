@@ -22,7 +22,8 @@ from pathlib import Path
 from statistics import fmean
 
 from adain_core.cli.options import add_options
-from adain_core.models.weights import WeightsError, load_encoder
+from adain_core.models.errors import WeightsError
+from adain_core.models.weights import load_encoder
 from adain_core.networks.encoder import STYLE_TAPS
 from adain_core.options import ModelOptions
 from adain_core.runtime.device import resolve_device

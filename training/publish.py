@@ -18,7 +18,7 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, ModelCardData
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-from adain_core.models.hub import REPOSITORY
+from adain_core.models.addresses import REPOSITORY
 from adain_core.models.weights import Weights, load_weights
 
 from .command import TrainingError, run_command

@@ -10,9 +10,11 @@ from pathlib import Path
 from torch import Tensor
 
 from ..runtime.progress import Progress, ignore_progress
+from .addresses import HubError, HubFile, cache_folder
 from .checkpoint import read_checkpoint
 from .convert import LAYOUTS, Found, find_networks
-from .hub import HubError, HubFile, cache_folder, download, downloads_allowed, read_tensors
+from .hub import download, read_tensors
+from .transfers import downloads_allowed
 
 VGG19_NORMALIZED = "vgg19-normalised"
 VGG19_TORCHVISION = "vgg19-torchvision"

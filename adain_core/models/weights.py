@@ -27,9 +27,10 @@ from ..networks.skips import Skips
 from ..runtime.environment import models_folder
 from ..runtime.files import FORMAT, MAX_BYTES, log_passed_over, write_tensors
 from ..runtime.progress import Progress, ignore_progress
+from .addresses import SCHEME, HubError, HubFile, cache_folder
 from .convert import find_networks, in_current_layout
 from .errors import WeightsError
-from .hub import SCHEME, HubError, HubFile, cache_folder, download, hash_of
+from .hub import download, hash_of
 from .presets import PRESETS, VGG19_NORMALIZED, VGG19_TORCHVISION
 from .spaces import is_encoder_of, space_of
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from adain_core.models.hub import REPOSITORY, HubError, HubFile, download
+from adain_core.models.addresses import REPOSITORY, HubError, HubFile
+from adain_core.models.hub import download
 from adain_core.models.weights import Weights, load_model, resolve, save_weights
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import Encoder
@@ -243,7 +244,7 @@ def test_a_full_disk_leaves_nothing_half_written(served, tmp_path):
 
 
 def test_a_file_that_claims_to_be_too_large_is_not_asked_for(served, tmp_path, monkeypatch):
-    monkeypatch.setattr("adain_core.models.hub.MAX_BYTES", 1000)
+    monkeypatch.setattr("adain_core.models.transfers.MAX_BYTES", 1000)
     with pytest.raises(HubError, match="at most 1000"):
         load_model(ADDRESS)
     assert served.served == 0
@@ -251,7 +252,7 @@ def test_a_file_that_claims_to_be_too_large_is_not_asked_for(served, tmp_path, m
 
 def hostile(hub: Hub, monkeypatch, **answer: object) -> None:
     """Give the server another answer, and little patience with it."""
-    monkeypatch.setattr("adain_core.models.hub._PATIENCE", 2)
+    monkeypatch.setattr("adain_core.models.transfers._PATIENCE", 2)
     hub.__dict__.update(answer)
 
 
@@ -311,7 +312,7 @@ def test_a_password_in_the_endpoint_is_never_told(served, monkeypatch, caplog, c
         monkeypatch.setattr(constants, name, getattr(constants, name).replace("//", f"//user:{secret}@"))
     if fault == "down":
         served.cut, served.cuts = 0, 99
-        monkeypatch.setattr("adain_core.models.hub._PATIENCE", 3)
+        monkeypatch.setattr("adain_core.models.transfers._PATIENCE", 3)
     elif fault == "401":
         served.status = (401, "")
     elif fault:

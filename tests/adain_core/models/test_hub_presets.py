@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from adain_core.models import spaces
+from adain_core.models.addresses import HubError
 from adain_core.models.errors import WeightsError
-from adain_core.models.hub import HubError, download, read_tensors
+from adain_core.models.hub import download, read_tensors
 from adain_core.models.presets import PRESETS
 from adain_core.models.weights import Weights, find_encoder, load_model, load_weights, resolve, save_weights
 from adain_core.networks.decoder import Decoder

@@ -13,10 +13,10 @@ from safetensors.torch import save
 
 from adain_core.images.files import ImageError, read_picture, write_picture
 from adain_core.images.pictures import Picture
+from adain_core.models.addresses import HubError, HubFile
 from adain_core.models.checkpoint import read_checkpoint
 from adain_core.models.convert import LAYOUTS
 from adain_core.models.errors import WeightsError
-from adain_core.models.hub import HubError, HubFile
 from adain_core.models.weights import Weights, load_weights, resolve, save_weights
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import Encoder
