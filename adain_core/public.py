@@ -5,8 +5,8 @@ from .films.smoothing import StyleTimeline, stylize_film
 from .images.color import match_color, preserve_color
 from .images.files import ImageError, read_picture, write_picture
 from .images.pictures import Picture
-from .models.errors import WeightsError
 from .models.addresses import HubError
+from .models.errors import WeightsError
 from .networks.decoder import Decoder
 from .networks.encoder import VGG19_WIDTHS, Encoder
 from .networks.normalization import (
