@@ -1,8 +1,9 @@
 """Arbitrary style transfer by Adaptive Instance Normalization.
 
->>> from adain_core import StyleTransfer
->>> stylize = StyleTransfer.from_pretrained("lite")
->>> picture = stylize(photo, painting, alpha=0.8)
+Examples:
+    >>> from adain_core import StyleTransfer
+    >>> stylize = StyleTransfer.from_pretrained("lite")
+    >>> picture = stylize(photo, painting, alpha=0.8)
 """
 
 from typing import TYPE_CHECKING

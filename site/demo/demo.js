@@ -12,6 +12,7 @@ const EXAMPLES = {
 };
 const STYLE_SIZE = 384; // short side at which a style is measured
 const LEAST_SIDE = 16; // of what the models take
+const CARD_PATIENCE_MS = 15_000; // for a graphics card's first picture
 const MOST_SQUARES = 4; // a long strip is made smaller, to the pixels of so many squares of the size
 
 const byId = (id) => document.getElementById(id);
@@ -21,7 +22,8 @@ const [alpha, weight, size, canvas, save] = ["alpha", "weight", "size", "canvas"
 
 /** onnxruntime on the graphics card where there is one, else as WebAssembly, in a worker. */
 async function loadModels() {
-  if (await navigator.gpu?.requestAdapter().catch(() => null)) {
+  const card = await navigator.gpu?.requestAdapter().catch(() => null);
+  if (card && !card.info?.isFallbackAdapter) {
     try {
       return await createModels("ort.webgpu.bundle.min.mjs", "webgpu");
     } catch (error) {
@@ -46,10 +48,12 @@ async function createModels(bundle, provider) {
   return models;
 }
 
-/** Fails where a graphics card cannot run the models after all. */
+/** Fails where a graphics card cannot run the models after all, or never answers. */
 async function rehearse({ style, paint }) {
   const flat = numbers(new ImageData(LEAST_SIDE, LEAST_SIDE));
-  await paint({ content: flat, ...(await style({ style: flat })), alpha: scalar(1) });
+  const painted = style({ style: flat }).then(({ statistics }) => paint({ content: flat, statistics, alpha: scalar(1) }));
+  const late = new Promise((_, reject) => setTimeout(reject, CARD_PATIENCE_MS, new Error("it does not answer")));
+  await Promise.race([painted, late]);
 }
 
 // ---- pictures ----

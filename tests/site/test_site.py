@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import adain_core
 from adain_core import StyleTransfer
 from tests.helpers import ROOT
 
@@ -210,6 +211,11 @@ def test_without_the_models_the_page_says_so(browser, address):
     page.wait_for_selector("#error:visible", timeout=PATIENCE_MS)
     assert "model could not be loaded" in page.inner_text("#error")
     page.close()
+
+
+def test_every_public_name_has_its_place_on_the_python_page():
+    page = (SITE / "python" / "index.html").read_text(encoding="utf-8")
+    assert not [name for name in adain_core.__all__ if not re.search(rf'id="?adain_core\.{name}["> ]', page)]
 
 
 def test_every_link_and_picture_of_the_pages_leads_somewhere():
