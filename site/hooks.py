@@ -114,4 +114,4 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Docstrings name functions as Sphinx does."""
-    return re.sub(r":(?:func|class|meth|mod|attr):(?=<code>)", "", html)
+    return re.sub(r":(?:func|class|meth|mod|attr|data|exc):(?=<code>)", "", html)
