@@ -15,7 +15,7 @@ from .images import from_image, to_image
 from .inputs import connected, from_inputs, option_input
 from .progress import progress_bar
 from .schema import node_schema
-from .steps import MOST_STYLES, blend, compute_style_stats, decode, encode
+from .steps import MOST_STYLES, blend, decode, encode
 from .types import AdaINModel, Model
 
 MOST_MODELS = 4
@@ -77,7 +77,7 @@ def _results(
     count = len(styles) * len(alphas)
     rows = []
     for i, (number, style) in enumerate(styles.items()):
-        stats = compute_style_stats(model, style, f"style_{number}", ignore_progress)
+        stats = model.load_analyzer().compute_style_stats(from_image(style, f"style_{number}")[0])
         row = []
         for j, alpha in enumerate(alphas, start=i * len(alphas)):
             part = section(progress, j / count, (j + 1) / count)

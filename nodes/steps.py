@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 
 from comfy.model_management import intermediate_device
@@ -16,10 +15,10 @@ from ..adain_core.pipeline.blend import Blend
 from ..adain_core.pipeline.features import Features
 from ..adain_core.runtime.progress import Progress, ignore_progress
 from ..adain_core.runtime.tables import options_of
-from ..adain_core.styles.stats import Detail, StyleStats, mix, mix_by_transport
+from ..adain_core.styles.stats import StyleStats, mix, mix_by_transport
 from ..adain_core.styles.transforms import TRANSFORMS
 from .images import from_image, from_mask, to_image
-from .inputs import EACH, MERGE, alpha_input, check_choices, connected, input_for, option_input
+from .inputs import EACH, alpha_input, check_choices, connected, input_for, option_input
 from .progress import in_turn, progress_bar
 from .schema import node_schema
 from .types import AdaINFeatures, AdaINModel, AdaINStyle, Content, Model
@@ -37,26 +36,6 @@ def encode(model: Model, image: Tensor, name: str, progress: Progress) -> Conten
     ]
     content = join(maps)
     return Content(Features(rgb, content, content, model.space), opacity, model)
-
-
-def compute_style_stats(
-    model: Model,
-    image: Tensor,
-    name: str,
-    progress: Progress,
-    batch: str = MERGE,
-    style_scale: float = 1.0,
-    detail: Collection[Detail] = (),
-    mask: Tensor | None = None,
-    style_size: int = 0,
-) -> StyleStats:
-    """Measure the style of the IMAGE of the input ``name``."""
-    rgb, _ = from_image(image, name)
-    mask = from_mask(mask, "mask", name, len(rgb))
-    stats = model.load_analyzer().compute_style_stats(
-        rgb, mask, batch == EACH, style_size or None, style_scale, detail, progress=progress
-    )
-    return stats.to(intermediate_device())
 
 
 def check_counts(contents: int, styles: int) -> None:
@@ -193,13 +172,17 @@ class AdaINComputeStyleStats(io.ComfyNode):
         style_size: int = 0,
     ) -> io.NodeOutput:
         check_choices(cls, batch=batch, detail=detail)
-        progress = progress_bar()
-        wanted = DETAILS[detail]
-        return io.NodeOutput(
-            compute_style_stats(
-                model, image, "image", progress, batch, style_scale, wanted, mask, style_size=style_size
-            )
+        pictures, _ = from_image(image, "image")
+        style = model.load_analyzer().compute_style_stats(
+            pictures,
+            from_mask(mask, "mask", "image", len(pictures)),
+            batch == EACH,
+            style_size or None,
+            style_scale,
+            DETAILS[detail],
+            progress=progress_bar(),
         )
+        return io.NodeOutput(style.to(intermediate_device()))
 
 
 class AdaINMixStyles(io.ComfyNode):
