@@ -29,6 +29,13 @@ def initialize(network: Encoder | Decoder) -> None:
     if isinstance(network, Encoder):
         network.color.weight.copy_(4 * torch.eye(3))
         network.color.bias.fill_(-2)
+        return
+    for name in network.names:  # convolutions whose outputs add up are one that sees all their channels
+        parts = [name, *(f"{name}_{source}" for source in network.skips.names)]
+        together = [network.get_submodule(part) for part in parts if hasattr(network, part)]
+        channels = sum(conv.in_channels for conv in together)
+        for conv in together:
+            conv.weight.data.mul_((conv.in_channels / channels) ** 0.5)
 
 
 def take_over(network: nn.Module, start: nn.Module) -> None:

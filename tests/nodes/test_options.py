@@ -14,7 +14,7 @@ from adain_core.runtime.tables import Table, options_of
 from tests.nodes.api_forms import widgets_of
 from tests.nodes.models import image
 
-FILES = {"help", "content", "style", "out", "overwrite"}
+FILES = {"help", "content", "style", "out", "overwrite", "skip_existing", "json"}
 # The nodes have these in Load AdaIN Model; ComfyUI itself chooses the device.
 LOADING = {"model", "decoder", "device", "dtype", "tile_memory"}
 # A film's style is made before: by compute_style_stats, mix and StyleTimeline, by Compute Style Stats and Mix Styles.

@@ -87,3 +87,13 @@ def test_the_color_losses_see_coarse_colors_and_chroma_but_no_fine_grays(encoder
     for change, losses in ((fine, (0.0, 0.0)), (0.25, (0.0625, 0.0)), (reds_and_greens, (0.0, 2 / 3))):
         found = torch.stack(loss_network.color_losses(wanted + change, target))
         torch.testing.assert_close(found, torch.tensor(losses))
+
+
+def test_convolutions_that_add_up_start_as_one_that_sees_all_their_channels() -> None:
+    torch.manual_seed(0)
+    decoder = Decoder((64, 64, 64, 64), Skips.parse("concat-both"))
+    initialize(decoder)
+    for part, channels in (("conv3_4", 16), ("conv3_4_content", 64), ("conv3_4_style", 64)):
+        weight = decoder.get_submodule(part).weight
+        assert weight.shape[1] == channels
+        assert weight.std().item() == pytest.approx((2 / (9 * 144)) ** 0.5, rel=0.05)
