@@ -68,8 +68,8 @@ class Model:
         if not isinstance(model, StyleTransfer):
             raise ValueError(
                 f"'model' is {self.name}, an encoder alone; choose a 'decoder' for its space {self.space} in Load AdaIN"
-                " Model. Without one it serves Compute Style Stats, Gatys Style Transfer, Texture Synthesis and Measure"
-                " Stylization."
+                " Model. Without one it serves AdaIN Compute Style Stats, AdaIN Gatys, AdaIN Texture Synthesis and"
+                " AdaIN Measure Stylization."
             )
         self.load_encoder()
         return model

@@ -213,7 +213,7 @@ def recolored(crop: Tensor, rng: np.random.Generator) -> Tensor:
     return crop
 
 
-class Pairs(Dataset):
+class CropPairs(Dataset):
     """Content and style crops side by side: entry i holds crop i of each."""
 
     def __init__(self, content: RandomCrops, style: RandomCrops) -> None:

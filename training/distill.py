@@ -28,7 +28,7 @@ from adain_core.networks.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from adain_core.networks.normalization import adaptive_instance_norm, mean_std
 
 from .command import TrainingError, crop_side, four_widths, positive_float, positive_int, run_command
-from .data import Numbers, Pairs, RandomCrops, default_workers
+from .data import CropPairs, Numbers, RandomCrops, default_workers
 from .networks import initialize, take_over
 
 DISTILLED = STYLE_TAPS[2:]
@@ -69,7 +69,7 @@ def crops(args: argparse.Namespace) -> DataLoader:
     content = RandomCrops(args.content, args.crop, sizes, seed=args.seed, cache_bytes=2**30)
     style = RandomCrops(args.style, args.crop, sizes, seed=args.seed + 1, cache_bytes=2**30)
     numbers = Numbers(0, args.steps * args.batch, args.batch)
-    return DataLoader(Pairs(content, style), args.batch, sampler=numbers, num_workers=args.workers)
+    return DataLoader(CropPairs(content, style), args.batch, sampler=numbers, num_workers=args.workers)
 
 
 class Student(nn.Module):

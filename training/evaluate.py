@@ -119,7 +119,7 @@ def split_label(text: str) -> tuple[str, str]:
     return label, name
 
 
-def load_model(text: str, device: str, dtype: str) -> tuple[str, StyleTransfer]:
+def labeled_model(text: str, device: str, dtype: str) -> tuple[str, StyleTransfer]:
     """The model that ``[LABEL=]MODEL[,DECODER]`` names, and its label."""
     label, names = split_label(text)
     model, _, decoder = names.partition(",")
@@ -128,7 +128,7 @@ def load_model(text: str, device: str, dtype: str) -> tuple[str, StyleTransfer]:
 
 def model_contestant(text: str, args: argparse.Namespace) -> Contestant:
     """A model by its name or file."""
-    label, model = load_model(text, args.device, args.dtype)
+    label, model = labeled_model(text, args.device, args.dtype)
     alpha = 0.0 if model.decoder.style_inside else args.alpha
     weights = " ".join(digest(network.state_dict()) for network in (model.encoder, model.decoder))
     return Contestant(label, weights, lambda pair: model(pair.content, pair.style, alpha=alpha), model)

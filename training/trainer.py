@@ -25,7 +25,7 @@ from adain_core.runtime.processes import Processes
 from .build import build, export
 from .checkpoint import CHECKPOINT, save_checkpoint
 from .command import TrainingError
-from .data import Numbers, Pairs, RandomCrops, default_workers, leave_signals_to_the_trainer
+from .data import CropPairs, Numbers, RandomCrops, default_workers, leave_signals_to_the_trainer
 from .forecast import announce, check_memory, seconds_per_step
 from .monitor import Monitor
 from .networks import Stylizer
@@ -169,7 +169,7 @@ class Trainer:
     def rehearse(self) -> float:
         """How many seconds a step takes here, from one that leaves no trace."""
         own = self.recipe.batch_size // self.processes.count
-        pairs, state = Pairs(self.content, self.style), copy.deepcopy(self.stylizer.state_dict())
+        pairs, state = CropPairs(self.content, self.style), copy.deepcopy(self.stylizer.state_dict())
         objective = self.objective.module if self.processes.count > 1 else self.objective
         batch: list[Any] = []
         seconds = seconds_per_step(
@@ -185,7 +185,7 @@ class Trainer:
         batch = self.recipe.batch_size
         first, count = self.done * batch, (self.recipe.steps - self.done) * batch
         return DataLoader(
-            Pairs(self.content, self.style),
+            CropPairs(self.content, self.style),
             batch // self.processes.count,
             sampler=Numbers(first, count, batch, self.processes.rank, self.processes.count),
             num_workers=self.workers,

@@ -258,7 +258,7 @@ def test_a_model_may_have_a_label_and_an_equals_sign_in_its_path(tmp_path: Path)
     path.parent.mkdir()
     path.write_bytes((EMBEDDED / "study-plain.safetensors").read_bytes())
     for text, label in ((f"{path}", "mine"), (f"slow={path}", "slow"), ("a=lite", "a"), ("lite", "lite")):
-        assert evaluate.load_model(text, "cpu", "float32")[0] == label
+        assert evaluate.labeled_model(text, "cpu", "float32")[0] == label
 
 
 def test_a_subset_is_not_larger_than_the_set(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
