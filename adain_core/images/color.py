@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..networks.gaussian import move_by, transport_map
 from .pictures import checked_image
 
 ColorMethod = Literal["luminance", "covariance", "histogram"]
@@ -19,8 +20,6 @@ COLOR_METHODS: tuple[ColorMethod, ...] = ("luminance", "covariance", "histogram"
 
 _LUMA = (0.299, 0.587, 0.114)
 
-# What keeps the covariances of flat pictures invertible.
-_EPS = 1e-5
 # Sixteen steps to each level of an 8-bit picture, whose levels fall onto steps.
 _HISTOGRAM_STEPS = 255 * 16
 _CHUNK_PIXELS = 2**22
@@ -106,31 +105,18 @@ def _check_count(picture: Tensor, reference: Tensor) -> None:
 
 def match_covariance(picture: Tensor, reference: Tensor) -> Tensor:
     """The affine map of colors that gives a picture its reference's mean and covariance and moves them least: optimal
-    transport between Gaussians (Pitié and Kokaram 2007, "The linear Monge-Kantorovitch color mapping").
-
-    ``T = S^-1/2 (S^1/2 R S^1/2)^1/2 S^-1/2`` with the covariances S of the picture and R of the reference.
-    """
+    transport between Gaussians (Pitié and Kokaram 2007, "The linear Monge-Kantorovitch color mapping")."""
     mean, covariance = _mean_covariance(picture)
     target_mean, target_covariance = _mean_covariance(reference)
-    root, inverse_root = _root(covariance), _root(covariance, power=-0.5)
-    transport = (inverse_root @ _root(root @ target_covariance @ root) @ inverse_root).to(picture)
-    offset = target_mean.to(picture) - transport @ mean.to(picture)
-    moved = torch.einsum("bij,bjhw->bihw", transport, picture.expand(len(transport), -1, -1, -1))
-    return (moved + offset[..., None]).clamp(0, 1)
+    transport = transport_map(covariance, target_covariance)
+    return move_by(transport, picture.expand(len(transport), -1, -1, -1), mean, target_mean).clamp(0, 1)
 
 
 def _mean_covariance(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """[B, 3, 1] and [B, 3, 3] on the CPU in float64, where every backend has eigenvectors of so small matrices."""
+    """[B, 3, 1, 1] and [B, 3, 3]."""
     mean = picture.mean(dim=(2, 3), keepdim=True)
     centered = (picture - mean).flatten(2)
-    covariance = centered @ centered.mT / centered.shape[-1]
-    return mean.flatten(2).cpu().double(), covariance.cpu().double() + _EPS * torch.eye(3, dtype=torch.float64)
-
-
-def _root(matrix: Tensor, power: float = 0.5) -> Tensor:
-    """A power of symmetric positive matrices [B, 3, 3]."""
-    values, vectors = torch.linalg.eigh(matrix)
-    return vectors * values.clamp(min=_EPS**2).pow(power)[:, None] @ vectors.mT
+    return mean, centered @ centered.mT / centered.shape[-1]
 
 
 def match_histogram(picture: Tensor, reference: Tensor) -> Tensor:

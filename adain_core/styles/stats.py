@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from ..images.masks import resize_mask
+from ..networks.gaussian import barycenter, weighted_mean
 from ..networks.normalization import EPS, mean_std, variance_and_mean
 from ..runtime.progress import Progress, ignore_progress
 from .distribution import covariance, quantiles, resample
 from .files import MOST_QUANTILES, read_style, write_style
-from .gaussian import barycenter, weighted_mean
 
 Detail = Literal["covariance", "quantiles"]
 """What some transforms need beyond mean and standard deviation."""
@@ -250,7 +250,7 @@ def mix_by_transport(
 
     Args:
         styles, weights: as for :func:`mix`.
-        progress: as for :func:`adain_core.styles.gaussian.barycenter`, for each tap that has covariances.
+        progress: as for :func:`adain_core.networks.gaussian.barycenter`, for each tap that has covariances.
 
     Raises:
         ValueError: as :func:`mix`.

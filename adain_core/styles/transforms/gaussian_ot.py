@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..gaussian import move_by, transport_map
+from ...networks.gaussian import move_by, transport_map
 from ..stats import StyleStats
 from .adain import ADAIN
 from .base import Transform, content_stats

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..gaussian import coloring_map, move_by
+from ...networks.gaussian import coloring_map, move_by
 from ..stats import StyleStats
 from .adain import ADAIN
 from .base import Transform, content_stats

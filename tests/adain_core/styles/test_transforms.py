@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from adain_core.networks.gaussian import barycenter, transport_map
 from adain_core.networks.normalization import adaptive_instance_norm, mean_std
 from adain_core.pipeline.blend import Blend
 from adain_core.styles.distribution import covariance, quantiles
-from adain_core.styles.gaussian import barycenter, transport_map
 from adain_core.styles.stats import StyleStats, merge, mix, mix_by_transport
 from adain_core.styles.transforms import TRANSFORMS
 

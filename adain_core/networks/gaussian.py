@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..networks.normalization import EPS
 from ..runtime.progress import Progress, ignore_progress
+from .normalization import EPS
 
 _BARYCENTER_STEPS = 100
 _BARYCENTER_PRECISION = 1e-9
