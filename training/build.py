@@ -34,7 +34,7 @@ def build(
 
     Raises:
         WeightsError: a file is missing or does not fit.
-        TrainingError: the decoder beside has other widths, or the teacher of the colors reads other features.
+        TrainingError: the teacher of the colors reads other features.
     """
     torch.manual_seed(recipe.seed)
     start = load_weights(resolve(recipe.start)) if recipe.start else None
@@ -48,21 +48,15 @@ def build(
         encoder, space = (loss_encoder, loss_space) if same else load_encoder(recipe.encoder)
     if recipe.normalize_input:
         shared = encoder is loss_encoder
-        loss_encoder = with_normalized_input(loss_encoder)
-        encoder = loss_encoder if shared else with_normalized_input(encoder)
+        encoder = with_normalized_input(encoder)
+        if not recipe.imitates_only:  # a teacher reads the features of images as they are
+            loss_encoder = encoder if shared else with_normalized_input(loss_encoder)
         space = space_of(f"{space}-pre-normalized", encoder)
     kind = NormalizedDecoder if recipe.normalize_input else Decoder
     decoder = kind(encoder.widths[:4], Skips.parse(recipe.decoder, recipe.skip_strength))
     initialize(decoder)
     if start and start.decoder:
         decoder.take_over(start.decoder) if recipe.normalize_input else take_over(decoder, start.decoder)
-    beside = load_weights(resolve(recipe.beside)).decoder if recipe.beside else None
-    if beside:
-        if beside.widths != decoder.widths:
-            raise TrainingError(
-                f"'beside' = {recipe.beside!r}: its decoder has the widths {beside.widths}, expected {decoder.widths}."
-            )
-        beside.requires_grad_(True)
     teacher = load_color_teacher(recipe.color_teacher, loss_space) if recipe.color_teacher else None
     normalization = None
     if recipe.normalization != "adain":
@@ -70,7 +64,7 @@ def build(
         normalization = LearnedNormalization(recipe.normalization, encoder.widths[3], pairs)
     encoder.requires_grad_(recipe.train_encoder)
     return (
-        Stylizer(encoder, decoder, normalization, beside),
+        Stylizer(encoder, decoder, normalization),
         LossNetwork(loss_encoder, recipe.pool, teacher),
         space,
     )
@@ -99,9 +93,8 @@ def export(
 ) -> None:
     """Write a result.
 
-    The file holds the decoder, and the encoder too where no one else has it; the decoder beside has a file of its own,
-    ``<NAME>-<its kind>.safetensors``. The learned styles of instance and conditional instance normalization go beside
-    it, as style files in ``styles/``.
+    The file holds the decoder, and the encoder too where no one else has it. The learned styles of instance and
+    conditional instance normalization go beside it, as style files in ``styles/``.
 
     Args:
         recipe: of the run.
@@ -121,7 +114,7 @@ def export(
     changes = recipe.model_dump(mode="json", exclude_defaults=True)
     # A path says something on one machine only; the file's name says it everywhere.
     named = {
-        key: Path(value).name if key in ("encoder", "loss_network", "start", "beside", "color_teacher") else value
+        key: Path(value).name if key in ("encoder", "loss_network", "start", "color_teacher") else value
         for key, value in changes.items()
     }
     info = {"training": json.dumps({**summary, "recipe": named})}
@@ -130,8 +123,6 @@ def export(
     found_elsewhere = space in (VGG19_NORMALIZED, VGG19_TORCHVISION) or recipe.encoder in embedded_models()
     alone = found_elsewhere and not recipe.train_encoder and not recipe.normalize_input
     save_weights(Weights(space, None if alone else encoder, decoder, info), path)
-    if beside := stylizer.beside:
-        save_weights(Weights(space, None, beside, info), run / f"{name}-{beside.skips}.safetensors")
     if normalization:
         names = {"conditional": style_names, "instance": [name], "batch": []}[normalization.kind]
         for style_name, style in zip(names, normalization.styles(space), strict=True):

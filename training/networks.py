@@ -7,6 +7,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adain_core.networks.decoder import Decoder
@@ -107,7 +108,6 @@ class Stylizer(nn.Module):
         encoder: frozen or learning.
         decoder: learning.
         normalization: what stands in AdaIN's place, for the comparison of normalizations.
-        beside: another decoder that learns.
     """
 
     def __init__(
@@ -115,13 +115,11 @@ class Stylizer(nn.Module):
         encoder: Encoder,
         decoder: Decoder,
         normalization: LearnedNormalization | None = None,
-        beside: Decoder | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.normalization = normalization
-        self.beside = beside
 
     def forward(
         self,
@@ -130,7 +128,6 @@ class Stylizer(nn.Module):
         style_images: Tensor,
         content_features: Tensor | None = None,
         stats: StyleStats | None = None,
-        decoder: Decoder | None = None,
     ) -> Tensor:
         """Stylize crops; what is known of their features is not computed again.
 
@@ -140,22 +137,20 @@ class Stylizer(nn.Module):
             style_images: the number of each style's image in its folder, [B]; conditional normalization chooses by it.
             content_features: this encoder's relu4_1 of the contents, if known.
             stats: this encoder's statistics of the styles at all taps, if known.
-            decoder: the one to use; by default the first one.
 
         Returns:
             [B, 3, H, W], not clamped.
         """
-        decoder = decoder or self.decoder
-        skips = decoder.skips
+        skips = self.decoder.skips
         known = {} if content_features is None else {DEEPEST_TAP: content_features}
         content_maps = self._encode(content, (DEEPEST_TAP, *skips.taps), known)
         if self.normalization:
             normalized = self.normalization(content_maps[DEEPEST_TAP], style_images)
-            return paint(decoder, content_maps | {DEEPEST_TAP: normalized}, [])
+            return paint(self.decoder, content_maps | {DEEPEST_TAP: normalized}, [])
         measured = () if stats else (DEEPEST_TAP, *(skips.taps if skips.adain else ()))
         style_maps = self._encode(style, {*measured, *(skips.taps if skips.need_style_image else ())})
         stats = stats or StyleStats.measure({tap: style_maps[tap] for tap in measured}, space="")
-        return paint(decoder, content_maps, [Blend(stats)], [style_maps] if skips.need_style_image else [])
+        return paint(self.decoder, content_maps, [Blend(stats)], [style_maps] if skips.need_style_image else [])
 
     def _encode(
         self, images: Tensor, taps: Sequence[str] | set[str], known: Mapping[str, Tensor] | None = None
@@ -233,17 +228,21 @@ class LossNetwork:
         """All taps of results [B, 3, H, W], differentiable."""
         return self.encoder(pictures, STYLE_TAPS)
 
-    def color_losses(self, pictures: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """How far the colors of results [B, 3, H, W] are from those of what the teacher makes of their target, relu4_1
-        after AdaIN [B, C, H / 8, W / 8].
+    def color_losses(self, pictures: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """How far results [B, 3, H, W] are from what the teacher makes of their target, relu4_1 after AdaIN
+        [B, C, H / 8, W / 8].
 
         Returns:
-            The mean squared differences of the coarse colors, means over 4 x 4 pixels, and of each pixel's chroma, its
-            distance from the mean of its three channels.
+            Mean squared differences: ``color`` of the means over 4 x 4 pixels, ``chroma`` of each pixel's distance from
+            the mean of its three channels, ``imitation`` of the pixels and four times that of what a 3 x 3 mean leaves.
         """
         with torch.no_grad():
             wanted = self.color_teacher(target).float().clamp(0, 1)
-        pictures = pictures.float()
-        coarse = nn.functional.mse_loss(*(nn.functional.avg_pool2d(x, 4) for x in (pictures, wanted)))
-        chroma = nn.functional.mse_loss(*(x - x.mean(dim=1, keepdim=True) for x in (pictures, wanted)))
-        return coarse, chroma
+        difference = pictures.float() - wanted
+        fine = difference - F.avg_pool2d(difference, 3, stride=1, padding=1, count_include_pad=False)
+        parts = {
+            "color": F.avg_pool2d(difference, 4),
+            "chroma": difference - difference.mean(dim=1, keepdim=True),
+            "imitation": torch.cat([difference, 2 * fine], dim=1) * 2**0.5,
+        }
+        return {name: part.square().mean() for name, part in parts.items()}

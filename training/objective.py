@@ -35,10 +35,9 @@ class Shown(torch.autograd.Function):
 
 
 def loss_names(recipe: Recipe) -> list[str]:
-    """What :class:`Objective` calls the terms of a run, without the total."""
-    names = ["content", "style", *(["color", "chroma"] if recipe.color_teacher else [])]
-    if recipe.beside:
-        names += [f"{name}_beside" for name in names]
+    """What :class:`Objective` calls the terms of a run, without the total. Each has a key ``<name>_weight``."""
+    names = [] if recipe.imitates_only else ["content", "style"]
+    names += ["color", "chroma", "imitation"] if recipe.color_teacher else []
     return names + [name for name in ("identity", "tv") if getattr(recipe, f"{name}_weight")]
 
 
@@ -81,33 +80,21 @@ class Objective(nn.Module):
         shared = self.stylizer.encoder is self.loss_network.encoder
         known = (features, stats) if shared else ()
         pictures = self.stylizer(content, style, style_images, *known)
-        terms, total = self._losses(pictures, target, stats)
-        if self.stylizer.beside:
-            half = slice(0, (len(content) + 1) // 2)
-            known = (features[half], stats.part(half)) if shared else (None, None)
-            others = self.stylizer(content[half], style[half], style_images[half], *known, self.stylizer.beside)
-            beside, weighted = self._losses(others, target[half], stats.part(half))
-            terms |= {f"{name}_beside": value for name, value in beside.items()}
-            total = total + recipe.beside_weight * weighted
+        terms = self._losses(Shown.apply(pictures), target, stats)
         if recipe.identity_weight:
             terms["identity"] = (self.stylizer(content, content, style_images).float() - content).abs().mean()
-            total = total + recipe.identity_weight * terms["identity"]
         if recipe.tv_weight:
             terms["tv"] = total_variation(pictures.float())
-            total = total + recipe.tv_weight * terms["tv"]
-        return {**terms, "total": total}
+        weighted = [getattr(recipe, f"{name}_weight") * term for name, term in terms.items()]
+        return {**terms, "total": torch.stack(weighted).sum()}
 
-    def _losses(self, pictures: Tensor, target: Tensor, stats: StyleStats) -> tuple[dict[str, Tensor], Tensor]:
-        """The content, the style and, with a teacher, the color losses of results [B, 3, H, W]; their weighted sum."""
-        recipe = self.recipe
-        pictures = Shown.apply(pictures)
-        found = self.loss_network.features(pictures)
-        terms = {
-            "content": content_loss(found[DEEPEST_TAP], target, recipe.convention),
-            "style": torch.stack(list(style_losses(found, stats, recipe.convention).values())).sum(),
-        }
-        total = recipe.content_weight * terms["content"] + recipe.style_weight * terms["style"]
+    def _losses(self, pictures: Tensor, target: Tensor, stats: StyleStats) -> dict[str, Tensor]:
+        """The content, the style and, with a teacher, the color losses of results [B, 3, H, W] in 0..1."""
+        terms: dict[str, Tensor] = {}
+        if not self.recipe.imitates_only:
+            found = self.loss_network.features(pictures)
+            terms["content"] = content_loss(found[DEEPEST_TAP], target, self.recipe.convention)
+            terms["style"] = torch.stack(list(style_losses(found, stats, self.recipe.convention).values())).sum()
         if self.loss_network.color_teacher:
-            terms["color"], terms["chroma"] = self.loss_network.color_losses(pictures, target)
-            total = total + recipe.color_weight * terms["color"] + recipe.chroma_weight * terms["chroma"]
-        return terms, total
+            terms |= self.loss_network.color_losses(pictures, target)
+        return terms

@@ -75,7 +75,7 @@ class Recipe(BaseModel):
     """Crops of each kind in a step, over all processes together."""
     accumulate: Positive = 1
     """Split each process's part of a batch into this many equal parts, one after the other: less memory, the same
-    result (but batch normalization sees the parts, and the decoder beside half of each), a little slower."""
+    result (but batch normalization sees the parts), a little slower."""
 
     # Networks: vgg19-normalised, vgg19-torchvision, an embedded model such as lite, or a .safetensors file, that of
     # pytorch-AdaIN's networks included.
@@ -94,12 +94,6 @@ class Recipe(BaseModel):
     tenth more time, concatenation no more parameters."""
     skip_strength: Amount = 1.0
     """Factor on added maps."""
-    beside: str = ""
-    """A file whose decoder learns beside the first one, such as training.resize makes of an embedded model: an encoder
-    that learns then serves both, where one that learns with skips alone keeps little in relu4_1. It learns from half of
-    each batch: 1 unit more a step. The result of the run gets a second file for it."""
-    beside_weight: Amount = 0.25
-    """Factor on its losses: the larger, the more the encoder serves it in place of the first decoder."""
     normalization: Literal["adain", "batch", "instance", "conditional"] = "adain"
     """What moves the features: AdaIN, or a learned scale and shift (one pair, or for conditional one for each style
     image). No cost. batch leaves one style inside the decoder, whose file says so: alpha 0 shows it, others are
@@ -127,6 +121,10 @@ class Recipe(BaseModel):
     chroma_weight: Amount = 0.0
     """Weight of that of each pixel's chroma. The loss network hardly sees a grain of single colored pixels, with which
     a small network fills what has texture; 400 keeps it out."""
+    imitation_weight: Amount = 0.0
+    """Weight of the mean squared difference from the teacher's picture itself, and four times that of what a 3 x 3 mean
+    leaves of it. Where content_weight and style_weight are 0 the loss network never sees the results, which saves 2
+    units: a decoder that imitates first learns faster by itself later."""
 
     # Optimization.
     optimizer: Literal["adam", "soap"] = "adam"
@@ -181,16 +179,24 @@ class Recipe(BaseModel):
         self._check(self.size[0] <= self.size[1], "size", "the smaller side first")
         parts = self.batch_size % self.accumulate == 0
         self._check(parts, "accumulate", f"a divisor of batch_size = {self.batch_size}")
+        self._check(
+            bool(self.color_teacher) or not self.imitates_only, "color_teacher", "a teacher where nothing else teaches"
+        )
         skips = Skips.parse(self.decoder, self.skip_strength)
         if self.normalization != "adain":
             plain = not (skips.adain or skips.need_style_image)
             self._check(plain, "decoder", f"plain or skips from the content with '{self.normalization}'")
-            for key in ("identity_weight", "recolor", "beside", "held_out"):
+            for key in ("identity_weight", "recolor", "held_out"):
                 self._check(not getattr(self, key), key, "nothing unless AdaIN normalizes")
         if self.normalize_input:
-            for key in ("train_encoder", "color_teacher", "beside"):
+            for key in ("train_encoder", *([] if self.imitates_only else ["color_teacher"])):
                 self._check(not getattr(self, key), key, "nothing with normalize_input")
         return self
+
+    @property
+    def imitates_only(self) -> bool:
+        """Whether results are compared with a teacher's pictures alone."""
+        return not (self.content_weight or self.style_weight)
 
     def _check(self, fits: bool, key: str, expected: str) -> None:
         if not fits:

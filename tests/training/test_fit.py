@@ -12,15 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from adain_core.models.weights import EMBEDDED, Weights, load_weights, save_weights
+from adain_core.models.weights import EMBEDDED
 from adain_core.networks.decoder import Decoder
-from adain_core.networks.skips import Skips
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.styles.stats import StyleStats
 from tests.helpers import ROOT, TINY_WIDTHS, random_picture
-from tests.training.runs import assert_same_run, read_log
+from tests.training.runs import assert_same_run, decoder_of_the_loss_network, read_log
 from training.fit import main
-from training.networks import initialize
 from training.recipe import RECIPES, load_recipe
 
 Arguments = Callable[..., list[str]]
@@ -46,16 +44,6 @@ EXPECTED_RECIPES = {
     "lite",
     "lite-large",
 }
-
-
-def decoder_of_the_loss_network(tmp_path: Path, data: Path, kind: str = "plain") -> Path:
-    """The file of a random decoder for the features of the small loss network, whose pictures are orange."""
-    decoder = Decoder(TINY_WIDTHS, Skips.parse(kind)).requires_grad_(False)
-    initialize(decoder)
-    decoder.conv1_1.bias.copy_(torch.tensor([0.9, 0.5, 0.1]))
-    path = tmp_path / f"{kind}.safetensors"
-    save_weights(Weights(load_weights(data / "loss.safetensors").space, None, decoder), path)
-    return path
 
 
 def test_every_experiment_of_the_report_has_a_recipe() -> None:
@@ -220,31 +208,6 @@ def test_a_start_gives_what_fits(tmp_path: Path, fit_arguments: Arguments) -> No
     assert main(fit_arguments(tmp_path / "add", "steps=1", "lr=0", f"start={start}", "decoder=add-content")) == 0
     plain, add = (load_file(tmp_path / name / f"{name}.safetensors") for name in ("plain", "add"))
     assert all(torch.equal(plain[key], add[key]) for key in plain)
-
-
-def test_a_decoder_beside_learns_from_the_same_encoder(tmp_path: Path, fit_arguments: Arguments) -> None:
-    assert main(fit_arguments(tmp_path / "first", "steps=1")) == 0
-    beside = tmp_path / "first" / "first.safetensors"
-    shared = ("train_encoder=true", f"start={beside}", "decoder=add-content", "steps=100")
-    shared = (*shared, "batch_size=4", "lr=1e-3")
-    assert main(fit_arguments(tmp_path / "alone", *shared)) == 0
-    assert main(fit_arguments(tmp_path / "both", f"beside={beside}", "beside_weight=1", *shared)) == 0
-    styles = [row["style_beside"] for row in read_log(tmp_path / "both")]
-    assert sum(styles[-20:]) < 0.7 * sum(styles[:20])
-
-    both, plain = tmp_path / "both" / "both.safetensors", tmp_path / "both" / "both-plain.safetensors"
-    key = "encoder.conv4_1.weight"
-    assert not torch.equal(load_file(both)[key], load_file(tmp_path / "alone" / "alone.safetensors")[key])
-    model = StyleTransfer.from_pretrained(both, plain, "cpu")
-    assert str(model.decoder.skips) == "plain"
-    assert model(random_picture(48, 48, seed=1), random_picture(48, 48, seed=2)).isfinite().all()
-
-
-def test_a_decoder_beside_of_other_widths_is_refused(
-    tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(fit_arguments(tmp_path / "run", f"beside={EMBEDDED / 'lite.safetensors'}")) == 2
-    assert "its decoder has the widths" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS, Encoder
@@ -84,9 +85,25 @@ def test_the_color_losses_see_coarse_colors_and_chroma_but_no_fine_grays(encoder
     assert wanted[:, 0].max() == 1 and wanted[:, 2].min() == 0
     fine = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16)
     reds_and_greens = fine * torch.tensor([1.0, -1.0, 0.0])[:, None, None]
-    for change, losses in ((fine, (0.0, 0.0)), (0.25, (0.0625, 0.0)), (reds_and_greens, (0.0, 2 / 3))):
-        found = torch.stack(loss_network.color_losses(wanted + change, target))
-        torch.testing.assert_close(found, torch.tensor(losses))
+    for change, color, chroma in ((fine, 0.0, 0.0), (0.25, 0.0625, 0.0), (reds_and_greens, 0.0, 2 / 3)):
+        found = loss_network.color_losses(wanted + change, target)
+        assert found["color"].item() == pytest.approx(color, abs=1e-6)
+        assert found["chroma"].item() == pytest.approx(chroma, abs=1e-6)
+    assert loss_network.color_losses(wanted + 0.25, target)["imitation"].item() == pytest.approx(0.0625, rel=1e-4)
+
+
+def test_imitation_sees_a_fine_difference_five_times_as_large(encoder: Encoder) -> None:
+    teacher = Decoder(TINY_WIDTHS).requires_grad_(False)
+    initialize(teacher)
+    loss_network = LossNetwork(encoder, color_teacher=teacher)
+    target = encoder(random_picture(32, 32))["relu4_1"]
+    wanted = teacher(target).clamp(0, 1)
+    checks = torch.tensor([[0.1, -0.1], [-0.1, 0.1]]).repeat(16, 16)
+    mean = F.avg_pool2d(checks[None, None], 3, stride=1, padding=1, count_include_pad=False)
+    expected = checks.square().mean() + 4 * (checks - mean).square().mean()
+    assert loss_network.color_losses(wanted + checks, target)["imitation"].item() == pytest.approx(
+        expected.item(), rel=1e-4
+    )
 
 
 def test_convolutions_that_add_up_start_as_one_that_sees_all_their_channels() -> None:

@@ -14,6 +14,7 @@ from adain_core.networks.encoder import IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS,
 from adain_core.networks.normalization import adaptive_instance_norm
 from adain_core.styles.stats import StyleStats
 from tests.helpers import TINY_WIDTHS, random_picture
+from tests.training.runs import decoder_of_the_loss_network
 from training.build import build
 from training.networks import LossNetwork, Stylizer, initialize
 from training.objective import Objective, Shown, loss_names
@@ -101,53 +102,60 @@ def test_further_terms_are_added_with_their_weights(stylizer: Stylizer) -> None:
     assert terms["total"].item() == pytest.approx(total.item(), rel=1e-5)
 
 
-def test_the_decoder_beside_has_the_losses_of_the_first_half(stylizer: Stylizer) -> None:
-    beside = initialized_decoder(seed=1)
-    both = Stylizer(stylizer.encoder, stylizer.decoder, beside=beside)
-    content, style = random_picture(32, 32, seed=1, batch=3), random_picture(32, 32, seed=2, batch=3)
-    images, numbers, network = torch.zeros(3, dtype=torch.long), [0, 1, 2], LossNetwork(stylizer.encoder)
-    recipe = Recipe(beside="a file", beside_weight=0.3, style_weight=5.0)
-    terms = Objective(recipe, both, network)(content, style, numbers, numbers, images)
-    first = Objective(recipe, stylizer, network)(content, style, numbers, numbers, images)
-    alone = Stylizer(stylizer.encoder, beside)
-    second = Objective(recipe, alone, network)(content[:2], style[:2], numbers[:2], numbers[:2], images[:2])
-    for name in ("content", "style"):
-        assert terms[name].item() == pytest.approx(first[name].item(), rel=1e-4)
-        assert terms[f"{name}_beside"].item() == pytest.approx(second[name].item(), rel=1e-4)
-    assert terms["total"].item() == pytest.approx(first["total"].item() + 0.3 * second["total"].item(), rel=1e-4)
-    assert list(terms) == [*loss_names(recipe), "total"]
-
-
 def test_a_loss_network_of_its_own_measures_for_itself(stylizer: Stylizer) -> None:
     """What the stylizer's encoder and the loss network see of the same crops are different features."""
     torch.manual_seed(3)
     other = Encoder(TINY_WIDTHS)
     initialize(other.requires_grad_(False))
-    both = Stylizer(stylizer.encoder, stylizer.decoder, beside=initialized_decoder(seed=1))
     content, style = random_picture(32, 32, seed=1, batch=2), random_picture(32, 32, seed=2, batch=2)
     images = torch.zeros(2, dtype=torch.long)
-    terms = Objective(Recipe(beside="a file"), both, LossNetwork(other))(content, style, [0, 1], [0, 1], images)
-    for decoder, part, suffix in ((both.decoder, slice(0, 2), ""), (both.beside, slice(0, 1), "_beside")):
-        result = stylizer(content[part], style[part], images[part], decoder=decoder).clamp(0, 1)
-        stats = StyleStats.measure(other(style[part], STYLE_TAPS), space="")
-        features = other(content[part])["relu4_1"]
-        target = adaptive_instance_norm(features, stats.mean["relu4_1"], stats.std["relu4_1"])
-        found = other(result, STYLE_TAPS)
-        assert terms[f"content{suffix}"].item() == pytest.approx(
-            content_loss(found["relu4_1"], target).item(), rel=1e-4
-        )
-        expected = sum(style_losses(found, stats).values()).item()
-        assert terms[f"style{suffix}"].item() == pytest.approx(expected, rel=1e-4)
+    terms = Objective(Recipe(), stylizer, LossNetwork(other))(content, style, [0, 1], [0, 1], images)
+    stats = StyleStats.measure(other(style, STYLE_TAPS), space="")
+    target = adaptive_instance_norm(other(content)["relu4_1"], stats.mean["relu4_1"], stats.std["relu4_1"])
+    found = other(stylizer(content, style, images).clamp(0, 1), STYLE_TAPS)
+    assert terms["content"].item() == pytest.approx(content_loss(found["relu4_1"], target).item(), rel=1e-4)
+    assert terms["style"].item() == pytest.approx(sum(style_losses(found, stats).values()).item(), rel=1e-4)
 
 
 def test_a_teachers_colors_are_added_with_their_weights(stylizer: Stylizer) -> None:
     content, style = random_picture(32, 32, seed=1), random_picture(32, 32, seed=2)
     images, network = torch.zeros(1, dtype=torch.long), LossNetwork(stylizer.encoder)
     taught = LossNetwork(stylizer.encoder, color_teacher=initialized_decoder(seed=1))
-    recipe = Recipe(color_teacher="a file", color_weight=7.0, chroma_weight=11.0)
+    recipe = Recipe(color_teacher="a file", color_weight=7.0, chroma_weight=11.0, imitation_weight=13.0)
     plain = Objective(recipe, stylizer, network)(content, style, [0], [0], images)
     terms = Objective(recipe, stylizer, taught)(content, style, [0], [0], images)
-    assert terms["color"].item() > 1e-4 and terms["chroma"].item() > 1e-4
-    colors = 7 * terms["color"].item() + 11 * terms["chroma"].item()
-    assert terms["total"].item() - plain["total"].item() == pytest.approx(colors, rel=1e-2)
+    weights = {"color": 7, "chroma": 11, "imitation": 13}
+    assert all(terms[name].item() > 1e-4 for name in weights)
+    taught_by = sum(weight * terms[name].item() for name, weight in weights.items())
+    assert terms["total"].item() - plain["total"].item() == pytest.approx(taught_by, rel=1e-2)
     assert list(terms) == [*loss_names(recipe), "total"]
+
+
+class Unseeing(LossNetwork):
+    """A loss network that sees no results."""
+
+    def features(self, pictures: torch.Tensor) -> dict[str, torch.Tensor]:
+        raise AssertionError("a result was shown to the loss network")
+
+
+def test_who_imitates_only_spares_the_loss_network(stylizer: Stylizer) -> None:
+    content, style = random_picture(32, 32, seed=1), random_picture(32, 32, seed=2)
+    taught = Unseeing(stylizer.encoder, color_teacher=initialized_decoder(seed=1))
+    recipe = Recipe(content_weight=0.0, style_weight=0.0, color_teacher="a file", imitation_weight=3.0)
+    terms = Objective(recipe, stylizer, taught)(content, style, [0], [0], torch.zeros(1, dtype=torch.long))
+    assert list(terms) == [*loss_names(recipe), "total"] == ["color", "chroma", "imitation", "total"]
+
+
+def test_a_teacher_of_pre_normalized_decoders_reads_images_as_they_are(tmp_path: Path, data: Path) -> None:
+    file, teacher = str(data / "loss.safetensors"), decoder_of_the_loss_network(tmp_path, data)
+    changes = {"content_weight": 0.0, "style_weight": 0.0, "color_teacher": str(teacher), "imitation_weight": 1.0}
+    recipe = Recipe(normalize_input=True, encoder=file, loss_network=file, **changes)
+    encoder, space = load_encoder(file)
+    stylizer, loss_network, _ = build(recipe, encoder, space, style_images=1)
+    content = random_picture(32, 32)
+    expected = load_encoder(file)[0](content)["relu4_1"]
+    torch.testing.assert_close(loss_network.encoder(content)["relu4_1"], expected)
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
+    torch.testing.assert_close(
+        stylizer.encoder(content)["relu4_1"], encoder((content - mean) / std)["relu4_1"], rtol=1e-3, atol=1e-4
+    )

@@ -66,6 +66,21 @@ def test_what_a_recipe_refuses(change: str, expected: str) -> None:
         load_recipe("paper", [change])
 
 
+def test_a_run_needs_something_to_learn_from() -> None:
+    nothing = ["content_weight=0", "style_weight=0"]
+    with pytest.raises(TrainingError, match="'color_teacher' = '': expected a teacher"):
+        load_recipe("paper", nothing)
+    assert load_recipe("paper", [*nothing, "color_teacher=vgg19-plain"]).imitates_only
+    assert not load_recipe("paper", ["content_weight=0"]).imitates_only
+
+
+def test_pre_normalized_images_have_a_teacher_only_to_imitate() -> None:
+    changes = ["normalize_input=true", "color_teacher=vgg19-plain"]
+    with pytest.raises(TrainingError, match="nothing with normalize_input"):
+        load_recipe("paper", changes)
+    assert load_recipe("paper", [*changes, "content_weight=0", "style_weight=0"]).normalize_input
+
+
 def test_unknown_recipes_and_files_that_are_no_toml(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="concat-content"):
         load_recipe("papers", [])
