@@ -63,7 +63,8 @@ def picture_grid(
 
 
 def loss_curves(logs: Mapping[str, Path], path: Path, title: str = "") -> None:
-    """Draw content (dashed) and style losses (plain) over the steps in one plot, in one color for each log.
+    """Draw content (dashed) and style losses (plain), or the only one that there is, over the steps in one plot, in one
+    color for each log.
 
     Args:
         logs: for each label the log.csv of a run.
@@ -76,7 +77,8 @@ def loss_curves(logs: Mapping[str, Path], path: Path, title: str = "") -> None:
         with log.open(newline="") as file:
             lines = list(csv.DictReader(file))
         steps = [int(line["step"]) for line in lines]
-        for term, dashes in (("content", "--"), ("style", "-")):
+        imitates = bool(lines) and "content" not in lines[0]
+        for term, dashes in (("total", "-"),) if imitates else (("content", "--"), ("style", "-")):
             losses = [float(line[term]) for line in lines]
             axis.plot(steps, losses, dashes, color=f"C{number}", label=f"{label}: {term}", linewidth=1)
     axis.set(title=title, xlabel="step", ylabel="loss", yscale="log")
