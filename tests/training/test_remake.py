@@ -65,7 +65,6 @@ def test_the_stages_have_the_steps_that_the_notes_count() -> None:
     lineage = remake.read_lineage()
     for name, steps in (
         ("vgg19-plain", 63_664),
-        ("vgg19-concat-content", 64_284),
         ("vgg19-concat-content-adain", 67_671),
     ):
         assert f"{steps:,}" in notes
