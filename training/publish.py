@@ -18,8 +18,8 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, ModelCardData
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-from adain_core.models.addresses import REPOSITORY
 from adain_core.models.weights import Weights, load_weights
+from adain_core.runtime.environment import repository
 
 from .command import TrainingError, run_command
 
@@ -34,7 +34,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("run", type=Path, help="folder of a training run")
     parser.add_argument(
-        "--repo", default=REPOSITORY, metavar="OWNER/NAME", help=f"made if it does not exist (default: {REPOSITORY})"
+        "--repo", default=repository(), metavar="OWNER/NAME", help="made if it does not exist (default: %(default)s)"
     )
     parser.add_argument("--license", help="SPDX identifier (default: that of the weights file)")
     parser.add_argument("--private", action="store_true", help="make a private repository")

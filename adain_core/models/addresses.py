@@ -10,12 +10,9 @@ from pathlib import Path
 from huggingface_hub import cached_assets_path, constants, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.utils import HFValidationError
 
-from ..runtime import environment
+from ..runtime.environment import repository
 from ..runtime.files import FORMAT
 from .errors import WeightsError
-
-REPOSITORY = environment.repository()
-"""This project's own repository, where ``hf://NAME.safetensors`` points to."""
 
 SCHEME = "hf://"
 _ADDRESS = re.compile(
@@ -55,7 +52,8 @@ class HubFile:
     @classmethod
     def parse(cls, address: str) -> HubFile:
         """The file of an address ``hf://owner/repo/path/file.safetensors@revision``; the revision may be left out, and
-        ``hf://file.safetensors`` is a file of :data:`REPOSITORY`.
+        ``hf://file.safetensors`` is a file of this project's own
+        :func:`~adain_core.runtime.environment.repository`.
 
         Raises:
             HubError: the address is of another form.
@@ -66,7 +64,7 @@ class HubFile:
                 f"'{address}' is no address on the Hub; expected hf://owner/repo/file.safetensors, with @revision after"
                 " it where a certain one is wanted."
             )
-        return cls(match["repo"] or REPOSITORY, match["filename"], match["revision"] or "main")
+        return cls(match["repo"] or repository(), match["filename"], match["revision"] or "main")
 
     def __str__(self) -> str:
         kind = "spaces/" if self.repo_type == "space" else ""

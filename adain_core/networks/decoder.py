@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .convolution import Conv3x3, UpConv3x3
-from .encoder import VGG19_WIDTHS, conv_names
+from .encoder import VGG19_WIDTHS, checked_widths, conv_names
 from .skips import Skips
 
 
@@ -28,6 +28,9 @@ class Decoder(nn.Module):
         skips: what joins the decoder from the encoder.
         style_inside: whether its first convolution holds the one style that it knows, as batch normalization leaves it;
             it decodes the content's own features only.
+
+    Raises:
+        ValueError: the widths make no network.
     """
 
     conv1_1: Conv3x3
@@ -36,7 +39,7 @@ class Decoder(nn.Module):
         self, widths: Sequence[int] = VGG19_WIDTHS, skips: Skips | None = None, style_inside: bool = False
     ) -> None:
         super().__init__()
-        self.widths: tuple[int, ...] = tuple(widths)
+        self.widths = checked_widths(widths)
         self.skips = skips or Skips()
         self.style_inside = style_inside
         self.names: list[str] = []

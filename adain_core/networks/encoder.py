@@ -22,6 +22,20 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+def checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
+    """The channels of each block.
+
+    Raises:
+        ValueError: there are no blocks or more than VGG-19 has, or one without channels.
+    """
+    if not 1 <= len(widths) <= len(_CONVS_PER_BLOCK) or min(widths) < 1:
+        raise ValueError(
+            f"The widths {list(widths)} make no network; expected 1 to {len(_CONVS_PER_BLOCK)} positive numbers, the"
+            " channels of each block."
+        )
+    return tuple(widths)
+
+
 def conv_names(blocks: int) -> list[list[str]]:
     """Names of the convolutions of each block: [[conv1_1, conv1_2], [conv2_1, ...], ..., [convN_1]]."""
     counts = [*_CONVS_PER_BLOCK[: blocks - 1], 1]
@@ -36,13 +50,16 @@ class Encoder(nn.Module):
 
     Args:
         widths: channels of each block; four blocks end at relu4_1 (AdaIN), five at relu5_1 (Gatys).
+
+    Raises:
+        ValueError: they make no network.
     """
 
     conv1_1: Conv3x3
 
     def __init__(self, widths: Sequence[int] = VGG19_WIDTHS) -> None:
         super().__init__()
-        self.widths = tuple(widths)
+        self.widths = checked_widths(widths)
         self.blocks = conv_names(len(self.widths))
         self.pool: nn.Module = nn.MaxPool2d(2, ceil_mode=True)
         self.color = ColorMap()

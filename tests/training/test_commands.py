@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from adain_core.images.pictures import Picture
 from adain_core.models.spaces import space_of
 from adain_core.models.weights import EMBEDDED, Weights, load_weights, save_weights
 from adain_core.networks.encoder import Encoder
-from tests.helpers import TINY_WIDTHS, random_picture
+from tests.helpers import ROOT, TINY_WIDTHS, random_picture
 from tests.training.runs import pictures
 from training import benchmark, evaluate, fit, normalize_vgg, subset
 from training.data import center_square, find_images
@@ -306,3 +308,17 @@ def test_numbers_of_pairs_become_means_medians_and_peaks() -> None:
     found = evaluate.summary(rows)
     assert (found["content"], found["seconds"], found["MiB"], found["SSIM"]) == (3.0, 2.0, 7.0, None)
     assert found["chroma"] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "end"), [("KeyboardInterrupt", 130, "Interrupted."), ("OSError(5)", 1, "OSError: 5")]
+)
+def test_an_interruption_ends_in_a_sentence_while_pytorch_is_imported_too(
+    error: str, code: int, end: str, tmp_path: Path
+) -> None:
+    (tmp_path / "torch.py").write_text(f"raise {error}")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "training.subset"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    *traceback, last = done.stderr.splitlines()
+    assert (done.returncode, last, bool(traceback)) == (code, end, code == 1)

@@ -62,6 +62,14 @@ def test_ctrl_c(run_here, photo, painting, tmp_path, monkeypatch):
     assert (done.returncode, done.stderr) == (130, "adain: interrupted.\n")
 
 
+def test_ctrl_c_while_pytorch_is_imported(tmp_path):
+    (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "adain_core", "info"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "adain: interrupted.\n")
+
+
 def test_what_comes_after_two_dashes_is_a_name(photo, tmp_path, monkeypatch):
     args = cli.parse(["stylize", "-o", "out.png", "--alpha", "0.5", "--", "-photo.png", "--style.png"])
     assert (args.content, args.style) == (Path("-photo.png"), [Path("--style.png")])

@@ -14,7 +14,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from adain_core.models.addresses import REPOSITORY, HubError, HubFile
+from adain_core.models.addresses import HubError, HubFile
 from adain_core.models.hub import download
 from adain_core.models.weights import Weights, load_model, resolve, save_weights
 from adain_core.networks.decoder import Decoder
@@ -81,8 +81,11 @@ def test_a_malformed_repository_is_refused_in_one_sentence(hub):
         download(HubFile.parse("hf://a--b/c/x.safetensors"))
 
 
-def test_the_projects_own_repository_needs_no_name():
-    assert HubFile.parse("hf://lite-concat.safetensors") == HubFile(REPOSITORY, "lite-concat.safetensors")
+def test_the_projects_own_repository_needs_no_name(monkeypatch):
+    monkeypatch.delenv("ADAIN_REPOSITORY", raising=False)
+    assert HubFile.parse("hf://lite.safetensors") == HubFile("comfyui-adain/adain", "lite.safetensors")
+    monkeypatch.setenv("ADAIN_REPOSITORY", "fork/adain")
+    assert HubFile.parse("hf://lite.safetensors") == HubFile("fork/adain", "lite.safetensors")
 
 
 @pytest.mark.parametrize(

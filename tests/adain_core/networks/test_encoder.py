@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from adain_core.networks.convolution import Conv3x3, UpConv3x3, reflected
+from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import STYLE_TAPS, VGG19_WIDTHS, Encoder
 from tests.helpers import TINY_WIDTHS, random_picture
 
@@ -40,6 +41,13 @@ def test_a_fifth_block_reaches_relu5_1():
     features = Encoder((4, 4, 4, 4, 6))(random_picture(64, 64), ["conv4_2", "relu4_2", "relu5_1"])
     assert tuple(features["relu5_1"].shape) == (1, 6, 4, 4)
     torch.testing.assert_close(features["relu4_2"], features["conv4_2"].relu())
+
+
+@pytest.mark.parametrize("widths", [(), (1,) * 6, (2, 0, 2, 2)])
+@pytest.mark.parametrize("network", [Encoder, Decoder])
+def test_widths_that_make_no_network_are_refused(network, widths):
+    with pytest.raises(ValueError, match=r"widths \[.*\] make no network; expected 1 to 5 positive numbers"):
+        network(widths)
 
 
 def test_an_unknown_layer_is_named():
