@@ -13,6 +13,11 @@ from adain_core.networks.encoder import DEEPEST_TAP
 from adain_core.networks.normalization import EPS, conditional_instance_norm
 from adain_core.styles.stats import StyleStats
 
+PACE = 30.0
+"""Units of the learned scales and shifts. They are as large as features, and an optimizer that steps by its rate, as
+Adam does, would need thousands of steps to get there (the equalized learning rate of Karras et al. 2018, arXiv
+1710.10196)."""
+
 
 class LearnedNormalization(nn.Module):
     """Batch, instance or conditional instance normalization of relu4_1.
@@ -31,7 +36,7 @@ class LearnedNormalization(nn.Module):
         if kind == "batch":
             self.batch = nn.BatchNorm2d(channels, eps=EPS)
         else:
-            self.gamma = nn.Parameter(torch.ones(styles, channels))
+            self.gamma = nn.Parameter(torch.full((styles, channels), 1 / PACE))
             self.beta = nn.Parameter(torch.zeros(styles, channels))
 
     def forward(self, features: Tensor, style_images: Tensor) -> Tensor:
@@ -39,17 +44,18 @@ class LearnedNormalization(nn.Module):
         if self.kind == "batch":
             return self.batch(features)
         chosen = style_images if self.kind == "conditional" else torch.zeros_like(style_images)
-        return conditional_instance_norm(features, self.gamma.abs(), self.beta, chosen)
+        return conditional_instance_norm(features, PACE * self.gamma.abs(), PACE * self.beta, chosen)
 
     def styles(self, space: str) -> list[StyleStats]:
         """The learned pairs as styles: instance normalization followed by a scale and a shift is AdaIN with them as
         standard deviation and mean. A batch-normalized model has none."""
         if self.kind == "batch":
             return []
+        pairs = zip(PACE * self.beta.detach(), PACE * self.gamma.detach().abs(), strict=True)
         shape = (1, -1, 1, 1)
         return [
-            StyleStats({DEEPEST_TAP: beta.detach().view(shape)}, {DEEPEST_TAP: gamma.detach().abs().view(shape)}, space)
-            for beta, gamma in zip(self.beta, self.gamma, strict=True)
+            StyleStats({DEEPEST_TAP: beta.view(shape)}, {DEEPEST_TAP: gamma.view(shape)}, space)
+            for beta, gamma in pairs
         ]
 
     def fold_into(self, decoder: Decoder) -> Decoder:

@@ -8,7 +8,7 @@ import torch
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.normalization import adaptive_instance_norm
 from tests.helpers import TINY_WIDTHS
-from training.normalization import LearnedNormalization
+from training.normalization import PACE, LearnedNormalization
 
 CHANNELS = TINY_WIDTHS[-1]
 
@@ -49,3 +49,14 @@ def test_instance_normalization_has_one_pair_for_all_styles(features: torch.Tens
     one, other = (normalization(features, torch.full((4,), number)) for number in (0, 3))
     torch.testing.assert_close(one, other)
     assert len(normalization.styles("space")) == 1
+
+
+def test_scales_and_shifts_begin_at_one_and_zero_and_move_faster_than_the_rate(features: torch.Tensor) -> None:
+    normalization = LearnedNormalization("instance", CHANNELS)
+    (style,) = normalization.styles("space")
+    assert (style.std["relu4_1"] - 1).abs().max() < 1e-6 and not style.mean["relu4_1"].any()
+    optimizer = torch.optim.Adam(normalization.parameters(), lr=1e-3)
+    (normalization(features, torch.zeros(4, dtype=torch.long)) - 5).square().sum().backward()
+    optimizer.step()
+    (style,) = normalization.styles("space")
+    torch.testing.assert_close(style.mean["relu4_1"], torch.full((1, CHANNELS, 1, 1), 1e-3 * PACE))
