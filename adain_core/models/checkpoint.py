@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -14,12 +15,16 @@ from torch import Tensor
 from ..runtime.files import MAX_BYTES
 from ..runtime.memory import is_out_of_memory
 from .errors import WeightsError
+from .opcodes import check_operations
 
 # The first PyTorch without CVE-2025-32434 and CVE-2026-24747, by which a file ran code in spite of weights_only=True.
 _SOUND = "2.10"
 # Some bytes of a dictionary that holds another twice, which holds another twice, and so on, have no end laid out.
 _MOST_ENTRIES = 100_000
 _DEEPEST = 16
+_LONGEST_NAME = 1000
+# A stream is a magic number, the protocol, the machine, the values and the names of the storages that follow.
+_STREAMS = 5
 
 
 def read_checkpoint(path: Path, trusted: bool = False) -> dict[str, Tensor]:
@@ -55,7 +60,7 @@ def load_plain_values(path: Path, trusted: bool = False) -> object:
         )
     # What PyTorch raises on a damaged file is nearly anything.
     try:
-        _check_archive(path)
+        _check_content(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what it makes of a damaged file
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -70,17 +75,27 @@ def _check_size(path: Path) -> None:
         raise WeightsError(f"{path} has {path.stat().st_size} bytes; expected a checkpoint of at most {MAX_BYTES}.")
 
 
-def _check_archive(path: Path) -> None:
-    """Refuse a zip file that takes more memory than it is large; torch.save compresses nothing."""
+def _check_content(path: Path) -> None:
+    """Refuse what takes more memory or time than the file is large."""
     with path.open("rb") as file:
-        if file.read(2) != b"PK":
+        if file.read(2) == b"PK":
+            _check_archive(path)
             return
+        file.seek(0)
+        for _ in range(_STREAMS):
+            check_operations(file)
+
+
+def _check_archive(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise ValueError("it is compressed, which torch.save does not do")
-    if sum(member.file_size for member in members) > path.stat().st_size:
-        raise ValueError("it unpacks to more bytes than it has")
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise ValueError("it is compressed, which torch.save does not do")
+        if sum(member.file_size for member in members) > path.stat().st_size:
+            raise ValueError("it unpacks to more bytes than it has")
+        for member in members:
+            if member.filename.lower().endswith("data.pkl"):
+                check_operations(io.BytesIO(archive.read(member)))
 
 
 def _tensors_of(path: Path, content: object) -> dict[str, Tensor]:
@@ -92,6 +107,10 @@ def _tensors_of(path: Path, content: object) -> dict[str, Tensor]:
         left -= 1
         if left < 0 or depth > _DEEPEST:
             raise ValueError(f"it has more than {_MOST_ENTRIES} entries, or more than {_DEEPEST} dictionaries in a row")
+        if len(prefix) > _LONGEST_NAME:
+            raise ValueError(f"it has a name of more than {_LONGEST_NAME} characters")
+        if prefix in tensors:
+            raise ValueError(f"it has two values of the name '{prefix}'")
         if isinstance(value, Tensor):
             if value.numel() * value.element_size() > value.untyped_storage().nbytes():
                 raise ValueError(f"'{prefix}' claims more numbers than the file holds")
