@@ -13,7 +13,7 @@ from ..adain_core.options import ColorOptions
 from ..adain_core.runtime.progress import Progress
 from .images import from_image, to_image
 from .inputs import check_choices, option_input
-from .progress import progress_bar
+from .progress import NodeProgress
 from .schema import node_schema
 
 
@@ -64,4 +64,4 @@ class AdaINPreserveColor(io.ComfyNode):
     @classmethod
     def execute(cls, content: Tensor, stylized: Tensor, method: str) -> io.NodeOutput:
         check_choices(cls, method=method)
-        return io.NodeOutput(preserve_color(stylized, content, method, progress_bar()))
+        return io.NodeOutput(preserve_color(stylized, content, method, NodeProgress()))

@@ -13,7 +13,7 @@ from ..adain_core.options import GridOptions
 from ..adain_core.runtime.progress import Progress, ignore_progress, section
 from .images import from_image, to_image
 from .inputs import connected, from_inputs, option_input
-from .progress import progress_bar
+from .progress import NodeProgress
 from .schema import node_schema
 from .steps import MOST_STYLES, blend, decode, encode
 from .types import AdaINModel, Model
@@ -57,7 +57,7 @@ class AdaINStyleGrid(io.ComfyNode):
         models, styles = connected(inputs, "model", MOST_MODELS), connected(inputs, "style", MOST_STYLES)
         check_sheet(len(models) * len(styles), 1 + len(strengths), cell)
         pictures = [cell_of(from_image(style, f"style_{i}")[0][:1], cell) for i, style in styles.items()]
-        progress = progress_bar()
+        progress = NodeProgress()
         results = []
         for i, model in enumerate(models.values()):
             part = section(progress, i / len(models), (i + 1) / len(models))
@@ -122,7 +122,7 @@ class AdaINMeasure(io.ComfyNode):
         pictures = {name: from_image(image, name)[0] for name, image in inputs.items()}
         sizes = [pictures[name].shape[-2:] for name in ("result", "style")]
         encoder = model.load_encoder(estimate_memory(model.networks.encoder, sizes))
-        measures = measure_result(encoder, **pictures, progress=progress_bar())
+        measures = measure_result(encoder, **pictures, progress=NodeProgress())
         return io.NodeOutput(_report(model, measures), measures.content, measures.total_style, measures.ssim)
 
 

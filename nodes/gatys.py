@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from comfy.model_management import throw_exception_if_processing_interrupted
-from comfy.utils import ProgressBar
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..adain_core import gatys
-from ..adain_core.images.pictures import Picture, to_pil
 from ..adain_core.networks.encoder import Encoder
 from ..adain_core.options import GatysOptions, Optimization, TextureOptions
+from ..adain_core.runtime.progress import Progress, section
 from .images import from_image, from_image_at, to_image
 from .inputs import check_choices, from_inputs, option_input
 from .loss_chart import loss_chart
+from .progress import NodeProgress
 from .schema import node_schema
 from .types import AdaINModel, Model
-
-_PREVIEW_EVERY = 5
-_PREVIEW_SIDE = 512
 
 
 def _shared_inputs() -> list[io.Input]:
@@ -66,29 +62,14 @@ def _load_encoder(
     return model.load_encoder(gatys.estimate_memory(model.networks.encoder, size, settings, styles))
 
 
-class _Watch:
-    """Moves the progress bar, shows the picture as it grows, and ends the work when the user stops the queue.
+def _watch(progress: NodeProgress, share: Progress) -> gatys.OnStep:
+    """Moves ``share`` of the progress with an optimization, and shows the picture as it grows."""
 
-    Args:
-        runs: how many optimizations there will be in a row.
-        iterations: of each.
-    """
+    def see(step: gatys.Step) -> None:
+        share(step.share)
+        progress.preview(step.picture)
 
-    def __init__(self, runs: int, iterations: int) -> None:
-        self.bar = ProgressBar(runs * iterations)
-        self.done = 0
-
-    def __call__(self, step: gatys.Step) -> None:
-        throw_exception_if_processing_interrupted()
-        preview = None
-        if step.iteration % _PREVIEW_EVERY == 0:
-            preview = ("JPEG", to_pil(Picture(step.picture)), _PREVIEW_SIDE)
-        self.bar.update_absolute(self.done + step.iteration, preview=preview)
-
-    def finish(self, iterations: int) -> None:
-        """One optimization is over, perhaps before its last iteration."""
-        self.done += iterations
-        self.bar.update_absolute(self.done)
+    return see
 
 
 def _chart(result: gatys.Result) -> Tensor:
@@ -152,11 +133,12 @@ class AdaINGatys(io.ComfyNode):
         styles = _styles(style, style_size or size)
         starts = [init] * len(contents) if start is None else _starts(start, len(contents))
         encoder = _load_encoder(model, (contents.shape[-2], contents.shape[-1]), settings, styles)
-        watch = _Watch(len(contents), iterations)
-        results = []
-        for picture, first in zip(contents.split(1), starts, strict=True):
-            results.append(gatys.stylize(encoder, picture, styles, settings, first, watch))
-            watch.finish(iterations)
+        progress, results = NodeProgress(), []
+        for i, first in enumerate(starts):
+            share = section(progress, i / len(starts), (i + 1) / len(starts))
+            watch = _watch(progress, share)
+            results.append(gatys.stylize(encoder, contents[i : i + 1], styles, settings, first, watch))
+            share(1.0)
         images = torch.cat([result.picture for result in results])
         return io.NodeOutput(to_image(images, opacity), torch.cat([_chart(result) for result in results]))
 
@@ -202,7 +184,7 @@ class AdaINTextureSynthesis(io.ComfyNode):
         options = GatysOptions(preset=preset)
         settings = gatys.settings_of(options, iterations=iterations, optimizer=optimizer, seed=seed)
         encoder = _load_encoder(model, size, settings, styles)
-        watch = _Watch(1, iterations)
-        result = gatys.synthesize_texture(encoder, styles, size, settings, watch)
-        watch.finish(iterations)
+        progress = NodeProgress()
+        result = gatys.synthesize_texture(encoder, styles, size, settings, _watch(progress, progress))
+        progress(1.0)
         return io.NodeOutput(to_image(result.picture), _chart(result))

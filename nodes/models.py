@@ -24,7 +24,7 @@ from ..adain_core.runtime.device import resolve_dtype
 from ..adain_core.runtime.progress import Progress, ignore_progress
 from ..adain_core.runtime.tables import options_of
 from .inputs import check_choices, input_for
-from .progress import interrupt_between_layers, progress_bar
+from .progress import NodeProgress, interrupt_between_layers
 from .schema import node_schema
 from .types import AdaINModel, Held, Model
 
@@ -211,7 +211,7 @@ class AdaINModelLoader(io.ComfyNode):
     def execute(cls, model: str, decoder: str, precision: str, hub_address: str = "") -> io.NodeOutput:
         check_choices(cls, decoder=decoder, precision=precision)
         hub_address = hub_address.strip()
-        progress = progress_bar()
+        progress = NodeProgress()
         folder = Path(folder_paths.get_folder_paths(FOLDER)[0])
         try:
             # A workflow, which may come from anybody, says what to load: not that it may be downloaded.

@@ -1,27 +1,52 @@
-"""ComfyUI's progress bar and its stop button, as the one callback that adain_core knows."""
+"""ComfyUI's progress bar, its previews and its stop button, as the callbacks that adain_core knows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from time import monotonic
 
 from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy.utils import ProgressBar
 from torch import Tensor, nn
 
+from ..adain_core.images.detail import shrink
+from ..adain_core.images.pictures import Picture, to_pil
 from ..adain_core.runtime.progress import Progress, section
 
 _STEPS = 1000
+_PREVIEW_SIDE = 512
+_PREVIEWS_AFTER = 1.0
+"""Seconds of work without any: what is done by then shows itself."""
+_REST = 100
+"""How many times as long as the last preview took there is none, so that they cost about a hundredth of the time."""
 
 
-def progress_bar() -> Progress:
-    """A callback that moves the bar of the running node and ends it when the user stops the queue."""
-    bar = ProgressBar(_STEPS)
+class NodeProgress:
+    """Moves the bar of the running node, shows pictures below it, and ends the work when the user stops the queue."""
 
-    def report(share: float) -> None:
+    def __init__(self) -> None:
+        self._bar = ProgressBar(_STEPS)
+        self._next = monotonic() + _PREVIEWS_AFTER
+
+    def __call__(self, share: float) -> None:
         throw_exception_if_processing_interrupted()
-        bar.update_absolute(round(share * _STEPS))
+        self._bar.update_absolute(round(share * _STEPS))
 
-    return report
+    def preview(self, pictures: Tensor) -> None:
+        """Show the last of some pictures [B, 3, H, W], if it is time for one."""
+        start = monotonic()
+        if start < self._next:
+            return
+        picture = to_pil(Picture(shrink(pictures[-1:], _PREVIEW_SIDE)))
+        self._bar.update_absolute(self._bar.current, preview=("JPEG", picture, _PREVIEW_SIDE))
+        end = monotonic()
+        self._next = end + _REST * (end - start)
+
+    def previewed(self, results: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Results [B, 3, H, W] as they come, some of them shown."""
+        for pictures in results:
+            self.preview(pictures)
+            yield pictures
 
 
 def in_turn(parts: Sequence[slice], progress: Progress) -> Iterator[tuple[slice, Progress]]:

@@ -19,7 +19,7 @@ from ..adain_core.styles.stats import StyleStats, mix, mix_by_transport
 from ..adain_core.styles.transforms import TRANSFORMS
 from .images import from_image, from_mask, to_image
 from .inputs import EACH, alpha_input, check_choices, connected, input_for, option_input
-from .progress import in_turn, progress_bar
+from .progress import NodeProgress, in_turn
 from .schema import node_schema
 from .types import AdaINFeatures, AdaINModel, AdaINStyle, Content, Model
 
@@ -91,7 +91,7 @@ def blend(
     return replace(content, features=features)
 
 
-def decode(model: Model, content: Content, progress: Progress) -> Tensor:
+def decode(model: Model, content: Content, progress: NodeProgress) -> Tensor:
     """An IMAGE from a content.
 
     Raises:
@@ -106,7 +106,8 @@ def decode(model: Model, content: Content, progress: Progress) -> Tensor:
     images = []
     for part, report in in_turn(stylizer.chunks(content.features.image), progress):
         piece = content.part(part).to(stylizer.device)
-        images.append(to_image(stylizer.decode(piece.features, progress=report), piece.opacity))
+        pictures = stylizer.decode(piece.features, progress=report, preview=progress.preview)
+        images.append(to_image(pictures, piece.opacity))
     return join(images)
 
 
@@ -129,7 +130,7 @@ class AdaINEncode(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Model, image: Tensor) -> io.NodeOutput:
-        return io.NodeOutput(encode(model, image, "image", progress_bar()))
+        return io.NodeOutput(encode(model, image, "image", NodeProgress()))
 
 
 class AdaINComputeStyleStats(io.ComfyNode):
@@ -180,7 +181,7 @@ class AdaINComputeStyleStats(io.ComfyNode):
             style_size or None,
             style_scale,
             DETAILS[detail],
-            progress=progress_bar(),
+            progress=NodeProgress(),
         )
         return io.NodeOutput(style.to(intermediate_device()))
 
@@ -224,7 +225,7 @@ class AdaINMixStyles(io.ComfyNode):
         parts, weights = list(styles.values()), [inputs.get(f"weight_{i}", 1.0) for i in styles]
         if method == "linear":
             return io.NodeOutput(mix(parts, weights))
-        progress = progress_bar()
+        progress = NodeProgress()
         mixed = mix_by_transport(parts, weights, progress)
         progress(1.0)
         return io.NodeOutput(mixed)
@@ -261,7 +262,7 @@ class AdaINBlend(io.ComfyNode):
         cls, features: Content, style: StyleStats, alpha: float, transform: str, mask: Tensor | None = None
     ) -> io.NodeOutput:
         check_choices(cls, transform=transform)
-        return io.NodeOutput(blend(features, style, alpha, transform, mask, progress_bar()))
+        return io.NodeOutput(blend(features, style, alpha, transform, mask, NodeProgress()))
 
 
 class AdaINDecode(io.ComfyNode):
@@ -283,4 +284,4 @@ class AdaINDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Model, features: Content) -> io.NodeOutput:
-        return io.NodeOutput(decode(model, features, progress_bar()))
+        return io.NodeOutput(decode(model, features, NodeProgress()))

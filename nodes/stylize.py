@@ -15,7 +15,7 @@ from ..adain_core.styles.stats import StyleStats
 from .images import check_room, from_image, from_mask, opacity_at, to_image
 from .inputs import EACH, OFF, alpha_input, check_choices, from_inputs, option_input, tile_input
 from .models import MODEL_TOOLTIP, default_model
-from .progress import progress_bar
+from .progress import NodeProgress
 from .regions import masked_styles, regions_input
 from .schema import node_schema
 from .steps import check_counts
@@ -103,7 +103,7 @@ class AdaINStylize(io.ComfyNode):
                 f"Set 'keep_colors' to luminance: {keep_colors} recolors style pictures before they are measured, but"
                 f" '{'style' if measured else 'regions'}' is measured already."
             )
-        progress = progress_bar()
+        progress = NodeProgress()
         model = model or default_model()
         pictures, opacity = from_image(content, "content")
         if measured:
@@ -136,5 +136,6 @@ class AdaINStylize(io.ComfyNode):
         where = None if measured else from_mask(style_mask, "style_mask", "style", len(styles))
         stylizer = model.load()
         layers, left = layers_of(stylizer, looks, options, where, section(progress, 0.0, 0.3))
-        (result,) = run(stylizer, [pictures], layers, left, progress=section(progress, 0.3, 1.0))
+        rest = section(progress, 0.3, 1.0)
+        (result,) = run(stylizer, [pictures], layers, left, progress=rest, preview=progress.preview)
         return io.NodeOutput(to_image(result, opacity_at(opacity, size)))

@@ -14,13 +14,12 @@ from ..adain_core.films.smoothing import Mask, StyleOverTime, StyleTimeline, sty
 from ..adain_core.images.batches import join
 from ..adain_core.options import FilmOptions, Options
 from ..adain_core.pipeline.layers import Look, style_of
-from ..adain_core.runtime.progress import Progress
 from ..adain_core.styles.stats import StyleStats
 from .films import change_video, from_video, masks_over_time, over_time
 from .images import check_room, from_image, from_mask, opacity_at, to_image
 from .inputs import alpha_input, check_choices, from_inputs, option_input, tile_input
 from .models import MODEL_TOOLTIP, default_model
-from .progress import heed_stop, progress_bar
+from .progress import NodeProgress, heed_stop
 from .regions import masked_styles, regions_input
 from .schema import node_schema
 from .types import AdaINModel, Model, Region, check_space, style_input
@@ -88,7 +87,7 @@ class _Settings:
         return cls(**inputs)
 
     def stylize(
-        self, frames: Iterable[Tensor], mask: Mask | None, source: str, count: int, progress: Progress
+        self, frames: Iterable[Tensor], mask: Mask | None, source: str, count: int, progress: NodeProgress
     ) -> Iterator[Tensor]:
         """The frames of a film [B, 3, H, W] in the style.
 
@@ -97,7 +96,7 @@ class _Settings:
             mask: where to stylize.
             source: the input that they come from, for errors.
             count: how many frames there are.
-            progress: called with the share that is done.
+            progress: told the share that is done, and shown frames.
 
         Raises:
             ValueError: the inputs do not fit together.
@@ -125,7 +124,7 @@ class _Settings:
             style = StyleTimeline([0, max(1, count - 1)], list(styles.values())).at
         layers = [(style, mask), *((look, over_time(where)) for where, look in over)]
         film = FilmOptions(self.smoothing, self.cut)
-        return stylize_film(model.load(), frames, layers, options, film, progress, count)
+        return progress.previewed(stylize_film(model.load(), frames, layers, options, film, progress, count))
 
 
 def _measured(style: Tensor | StyleStats, name: str, model: Model, options: Options) -> StyleStats:
@@ -163,7 +162,7 @@ class AdaINStylizeFilm(io.ComfyNode):
 
     @classmethod
     def execute(cls, video: Input.Video, mask: Tensor | Input.Video | None = None, **inputs: Any) -> io.NodeOutput:
-        settings, progress = _Settings.of(cls, inputs), progress_bar()
+        settings, progress = _Settings.of(cls, inputs), NodeProgress()
         with from_video(video) as film:
             count = film.count()
             with masks_over_time(mask, count) as where:
@@ -197,7 +196,7 @@ class AdaINStylizeVideo(io.ComfyNode):
         rgb, opacity = from_image(frames, "frames")
         check_room(frames, settings.size)
         where = over_time(from_mask(mask, "mask", "frames", len(rgb)))
-        stylized = settings.stylize(rgb.split(_TOGETHER), where, "frames", len(rgb), progress_bar())
+        stylized = settings.stylize(rgb.split(_TOGETHER), where, "frames", len(rgb), NodeProgress())
         images = [to_image(part) for part in stylized]
         picture = from_image(join(images), "frames")[0]
         return io.NodeOutput(to_image(picture, opacity_at(opacity, settings.size)))

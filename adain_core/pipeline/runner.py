@@ -16,7 +16,7 @@ from ..images.detail import restore_detail, shrink
 from ..images.masks import checked_mask
 from ..images.pictures import checked_image, scale_short_side
 from ..options import Options
-from ..runtime.progress import Progress, ignore_progress, section
+from ..runtime.progress import Preview, Progress, ignore_preview, ignore_progress, section
 from ..styles.stats import StyleStats
 from ..styles.transforms import TRANSFORMS
 from .blend import Blend
@@ -40,6 +40,7 @@ def run(
     smoothing: Smoothing | None = None,
     progress: Progress = ignore_progress,
     total: int | None = None,
+    preview: Preview = ignore_preview,
 ) -> Iterator[Tensor]:
     """Stylize a stream, in memory that does not grow with its length.
 
@@ -54,6 +55,8 @@ def run(
         smoothing: another source of the contents' statistics, such as those smoothed over time.
         progress: called with the share that is done: of all contents, or of each where ``total`` is not given.
         total: number of pictures that will come.
+        preview: called with pictures at their working size whenever a tile of them is stylized; the rest of them is the
+            content.
 
     Yields:
         For each batch of contents the stylized pictures in 0..1, float32, on the contents' device.
@@ -80,7 +83,7 @@ def run(
             present = layers(numbers, work, section(own, 0.0, start))
         else:
             present = layers
-        result = _stylize_batch(model, work, present, options, smoothing, section(own, start, 0.95))
+        result = _stylize_batch(model, work, present, options, smoothing, section(own, start, 0.95), preview)
         heed = partial(_stay, own, 0.95)
         result = one_by_one(restore_detail, result, heed, work, content)
         if options.keep_colors:
@@ -101,6 +104,7 @@ def _stylize_batch(
     options: Options,
     smoothing: Smoothing | None,
     progress: Progress,
+    preview: Preview,
 ) -> Tensor:
     """As many pictures at a time as fit the memory."""
     count = len(work)
@@ -119,7 +123,7 @@ def _stylize_batch(
         own = section(progress, part.start / count, part.stop / count)
         present = [layer.part(part) for layer in layers]
         known = shared and shared.repeat(part.stop - part.start)
-        results.append(_stylize(model, batch[part], present, options, smoothing, own, known))
+        results.append(_stylize(model, batch[part], present, options, smoothing, own, preview, known))
     return join(results)
 
 
@@ -130,6 +134,7 @@ def _stylize(
     options: Options,
     smoothing: Smoothing | None,
     progress: Progress,
+    preview: Preview,
     features: Features | None,
 ) -> Tensor:
     transform, tile = TRANSFORMS[options.transform], options.tile
@@ -146,7 +151,7 @@ def _stylize(
         blends.append(Blend(layer.style, options.alpha, layer.mask, transform, content))
     if options.low_memory:
         del features
-        return stylize_tiles(model, work, blends, tile, section(progress, ENCODING_SHARE, 1.0))
+        return stylize_tiles(model, work, blends, tile, section(progress, ENCODING_SHARE, 1.0), preview)
     for blend in blends:
         features = model.lay(features, blend)
-    return model.decode(features, tile, section(progress, ENCODING_SHARE, 1.0))
+    return model.decode(features, tile, section(progress, ENCODING_SHARE, 1.0), preview)

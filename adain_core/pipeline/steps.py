@@ -13,7 +13,7 @@ from ..images.pictures import checked_result
 from ..networks.decoder import Decoder
 from ..networks.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from ..options import TileSize
-from ..runtime.progress import Progress, ignore_progress, section
+from ..runtime.progress import Preview, Progress, ignore_preview, ignore_progress, section
 from ..styles.stats import Detail, StyleStats
 from ..styles.transforms import ADAIN, TRANSFORMS
 from .analyzer import StyleAnalyzer, as_asked
@@ -162,8 +162,20 @@ class Steps(StyleAnalyzer):
         return replace(features, current=current, blends=(*features.blends, blend))
 
     @torch.no_grad()
-    def decode(self, features: Features, tile: TileSize = "auto", progress: Progress = ignore_progress) -> Tensor:
+    def decode(
+        self,
+        features: Features,
+        tile: TileSize = "auto",
+        progress: Progress = ignore_progress,
+        preview: Preview = ignore_preview,
+    ) -> Tensor:
         """Decode features to pictures [B, 3, H, W] in 0..1, float32, on the content's device.
+
+        Args:
+            features: from :meth:`encode` or :meth:`blend`.
+            tile: as for :meth:`encode`.
+            progress: called with the share that is done.
+            preview: called with the pictures of each tile; where they are not decoded yet they are the content.
 
         Raises:
             ValueError: the features come from another space, the decoder needs the style's picture or its shallow
@@ -191,7 +203,7 @@ class Steps(StyleAnalyzer):
         if skips.adain and not all(part.covers(grid) for part in shallow.tiles):
             start = 0.0 if features.shallow else ENCODING_SHARE
             blends = shallow.measured(blends, section(progress, 0, start))
-        pictures = torch.empty_like(features.image, dtype=torch.float32, memory_format=torch.contiguous_format)
+        pictures = features.image.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
 
         def decode_tile(part: Tile) -> None:
             nonlocal blends
@@ -203,6 +215,7 @@ class Steps(StyleAnalyzer):
             pixels = self.decoder(cells, maps)[part.within(outer, 1)]
             target = pictures[part.at(1)]
             target.copy_(pixels[:, :, : target.shape[-2], : target.shape[-1]].float().clamp(0, 1))
+            preview(pictures[part.pictures])
 
         for_each_tile(shallow.tiles, decode_tile, section(progress, start, 1))
         return checked_result(pictures)

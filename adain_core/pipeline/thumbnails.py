@@ -13,7 +13,7 @@ from ..images.detail import shrink
 from ..images.masks import resize_mask
 from ..networks.skips import Skips
 from ..options import TileSize
-from ..runtime.progress import Progress
+from ..runtime.progress import Preview, Progress
 from ..styles.transforms import Transform
 from .blend import Blend
 from .steps import Steps
@@ -42,7 +42,14 @@ def thumbnail(content: Tensor) -> Tensor:
     return shrink(content, _THUMBNAIL_SIDE)
 
 
-def stylize_tiles(model: Steps, content: Tensor, blends: Sequence[Blend], tile: TileSize, progress: Progress) -> Tensor:
+def stylize_tiles(
+    model: Steps,
+    content: Tensor,
+    blends: Sequence[Blend],
+    tile: TileSize,
+    progress: Progress,
+    preview: Preview,
+) -> Tensor:
     """Encode, blend and decode tile by tile. No tile is seen twice, and memory grows with the tile alone.
 
     Args:
@@ -51,13 +58,14 @@ def stylize_tiles(model: Steps, content: Tensor, blends: Sequence[Blend], tile: 
         blends: with the content's statistics, one set for each picture, and masks of any size.
         tile: side of the tiles.
         progress: called with the share that is done.
+        preview: called with the pictures of each tile; where they are not stylized yet they are the content.
 
     Returns:
         [B, 3, H, W] in 0..1; where the statistics are a thumbnail's, colors and contrast may be a little off.
     """
     size = content.shape[-2], content.shape[-1]
     blends = [b if b.mask is None else replace(b, mask=resize_mask(b.mask, size)) for b in blends]
-    result = torch.empty_like(content, dtype=torch.float32, memory_format=torch.contiguous_format)
+    result = content.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
 
     def stylize_tile(part: Tile) -> None:
         outer = part.grow(ENCODER_HALO + DECODER_HALO, grid_of(size))
@@ -68,6 +76,7 @@ def stylize_tiles(model: Steps, content: Tensor, blends: Sequence[Blend], tile: 
             features = model.lay(features, replace(blend, mask=mask))
         target = result[part.at(1)]
         target.copy_(model.decode(features, "off")[part.within(outer, 1)])
+        preview(result[part.pictures])
 
     for_each_tile(model.tiles(content, tile), stylize_tile, progress)
     return result
