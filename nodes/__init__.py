@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
+from server import PromptServer
 
 from .color import AdaINPreserveColor
 from .compare import AdaINMeasure, AdaINStyleGrid
@@ -12,6 +13,7 @@ from .models import FOLDER, AdaINModelLoader, register_folder
 from .regions import AdaINRegion
 from .steps import AdaINBlend, AdaINComputeStyleStats, AdaINDecode, AdaINEncode, AdaINMixStyles
 from .stylize import AdaINStylize
+from .thumbnails import thumbnail
 from .video import AdaINStylizeFilm, AdaINStylizeVideo
 
 NODES: list[type[io.ComfyNode]] = [
@@ -45,4 +47,6 @@ class AdaINExtension(ComfyExtension):
 async def comfy_entrypoint() -> AdaINExtension:
     register_folder(FOLDER)
     register_styles()
+    if server := getattr(PromptServer, "instance", None):
+        server.routes.get("/adain/thumbnail")(thumbnail)
     return AdaINExtension()

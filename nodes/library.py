@@ -7,13 +7,11 @@ from pathlib import Path
 
 import folder_paths
 from comfy.model_management import intermediate_device
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..adain_core.models.weights import EMBEDDED_STYLES
 from ..adain_core.options import StyleOptions
-from ..adain_core.styles.files import read_style
 from ..adain_core.styles.stats import StyleStats
-from .images import to_image
 from .inputs import option_input
 from .models import file_digest, register_folder
 from .schema import node_schema
@@ -114,7 +112,4 @@ class AdaINLoadStyle(io.ComfyNode):
 
     @classmethod
     def execute(cls, style: str) -> io.NodeOutput:
-        path = style_path(style)
-        thumbnail = read_style(path)[0].thumbnail
-        preview = None if thumbnail is None else ui.PreviewImage(to_image(thumbnail), cls=cls)
-        return io.NodeOutput(StyleStats.load(path).to(intermediate_device()), ui=preview)
+        return io.NodeOutput(StyleStats.load(style_path(style)).to(intermediate_device()))

@@ -22,7 +22,7 @@ def pack() -> Iterator[ModuleType]:
     yield import_pack()
     sys.path.remove(str(FAKE))
     for name in set(sys.modules) - before:
-        if name.startswith((PACK, "comfy", "folder_paths", "core_nodes", "execution")):
+        if name.startswith((PACK, "comfy", "folder_paths", "core_nodes", "execution", "server", "aiohttp")):
             del sys.modules[name]
 
 

@@ -1,11 +1,17 @@
 """Save Style, Load Style and Preserve Color."""
 
+import asyncio
+import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from adain_core.images.pictures import Picture, to_pil
 from tests.nodes.models import image, load, save_model
 
 
@@ -59,10 +65,33 @@ def test_a_batch_of_styles_becomes_several_files(comfy, tiny):
     assert [comfy.call("AdaINLoadStyle", style=name)[0].count for name in saved] == [1, 1, 1]
 
 
-def test_the_thumbnail_is_shown_on_the_node(comfy, tiny):
+def thumbnail(style):
+    """What the server gives the browser."""
+    from aiohttp import web
+    from server import PromptServer
+
+    handler = PromptServer.instance.routes.handlers["/adain/thumbnail"]
+    return asyncio.run(handler(web.Request(query={"style": style})))
+
+
+def test_the_browser_gets_the_thumbnail_of_a_style(comfy, tiny):
     (name,) = comfy.call("AdaINSaveStyle", style=measured(comfy, tiny), filename_prefix="s")
-    result = comfy.nodes["AdaINLoadStyle"].call("execute", "1", {"style": name})
-    assert result.ui.image.shape[-1] == 3
+    answer = thumbnail(name)
+    assert (answer.status, answer.content_type) == (200, "image/jpeg")
+    with Image.open(io.BytesIO(answer.body)) as shown:
+        whole = shown.copy()
+    reference = to_pil(Picture(image().movedim(-1, 1))).resize(whole.size)
+    assert np.abs(np.asarray(whole, float) - np.asarray(reference, float)).mean() < 20
+
+
+def test_of_what_is_not_listed_or_has_no_thumbnail_it_gets_a_sentence(comfy, tiny):
+    import folder_paths
+
+    style = replace(measured(comfy, tiny), image=None)
+    style.save(Path(folder_paths.models_dir) / "adain_styles" / "bare.safetensors")
+    for name, said in (("../adain/tiny.safetensors", "not there"), ("bare.safetensors", "has no thumbnail")):
+        answer = thumbnail(name)
+        assert answer.status == 404 and said in answer.text
 
 
 @pytest.mark.parametrize("prefix", ["oil/", "oil/.", "oil/waves/", "oil/waves", "", " ", "."])
