@@ -43,7 +43,7 @@ library: $(VENV)/demo
 pictures: $(VENV)/demo
 	$(BIN)/python docs/make_pictures.py
 
-examples: $(VENV)/demo
+examples: $(VENV)/test
 	$(BIN)/python workflows/examples/make_styles.py workflows/examples
 	$(BIN)/python workflows/examples/make_inputs.py workflows/examples
 

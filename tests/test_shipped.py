@@ -34,8 +34,10 @@ NEEDED = [
     "web/docs/AdaINLoadStyle/styles.jpg",
     "web/docs/AdaINStylize/en.md",
     "web/examples.js",
+    "web/thumbnails.js",
     "workflows/01 Style transfer - a photo in the style of a painting.json",
     "workflows/01 Style transfer - a photo in the style of a painting.jpg",
+    "workflows/examples/film_chelsea.mp4",
     "workflows/examples/photo_coffee.jpg",
 ]
 

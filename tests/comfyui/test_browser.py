@@ -14,8 +14,8 @@ from tests.helpers import ROOT
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 CHROMIUM = os.environ.get("CHROMIUM_PATH", "/usr/bin/chromium")
 PACK = "any-name.of_the_pack"
-# What front ends, old and new, add of their own to an output widget.
-_ADDED_BY_BROWSER = {"preview", "previewMode"}
+# What front ends, old and new, add of their own to widgets that show or save.
+_ADDED_BY_BROWSER = {"preview", "previewMode", "video-preview", "format.codec"}
 
 pytestmark = [
     pytest.mark.skipif("COMFYUI_PATH" not in os.environ, reason="COMFYUI_PATH names no ComfyUI folder"),
@@ -104,9 +104,9 @@ def test_a_template_opens_without_a_red_node_and_with_what_its_api_form_says(pag
     for id, node in stored.items():
         inputs = {name: value for name, value in sent[id]["inputs"].items() if name not in _ADDED_BY_BROWSER}
         assert (sent[id]["class_type"], inputs) == (node["class_type"], node["inputs"])
-        if node["class_type"].startswith("LoadImage"):
-            picture = node["inputs"]["image"]
-            assert (server.input / picture).read_bytes() == (ROOT / "workflows/examples" / picture).read_bytes()
+        for example in [node["inputs"].get(key) for key in ("image", "file") if node["class_type"].startswith("Load")]:
+            if example:
+                assert (server.input / example).read_bytes() == (ROOT / "workflows/examples" / example).read_bytes()
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=[path.stem for path in WORKFLOWS])

@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.parse
 from pathlib import Path
 
+import av
 import pytest
 from PIL import Image, ImageStat
 
@@ -106,8 +108,23 @@ def test_every_workflow_runs_and_shows_pictures(server, path):
     images = [image for output in run["outputs"].values() for image in output.get("images", [])]
     assert images
     for image in images:
-        shown = Image.open(io.BytesIO(server.get("/view?" + urllib.parse.urlencode(image))))
+        data = io.BytesIO(server.get("/view?" + urllib.parse.urlencode(image)))
+        if image["filename"].endswith(".mp4"):
+            with av.open(data) as film:
+                shown = next(film.decode(video=0)).to_image()
+        else:
+            shown = Image.open(data)
         assert min(ImageStat.Stat(shown.convert("L")).stddev) > 3
+
+
+def test_the_browser_gets_the_thumbnails_of_the_styles_that_are_listed_and_of_nothing_else(server, object_info):
+    route = "/adain/thumbnail?style="
+    for style in ("flow.safetensors", "cubism/delaunay-eiffel-tower.safetensors"):
+        picture = Image.open(io.BytesIO(server.get(route + urllib.parse.quote(style))))
+        assert picture.format == "JPEG" and max(picture.size) == 96
+    for name in ("", "nothing.safetensors", "../adain/lite.safetensors"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            server.get(route + urllib.parse.quote(name))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from torch import Tensor
 _METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
 
 
-def _images() -> list[str]:
+def _files() -> list[str]:
     return sorted(path.name for path in Path(folder_paths.get_input_directory()).iterdir() if path.is_file())
 
 
@@ -30,7 +30,7 @@ class LoadImage(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             "LoadImage",
-            inputs=[io.Combo.Input("image", options=_images())],
+            inputs=[io.Combo.Input("image", options=_files())],
             outputs=[io.Image.Output(), io.Mask.Output()],
         )
 
@@ -54,7 +54,7 @@ class LoadImageMask(io.ComfyNode):
         return io.Schema(
             "LoadImageMask",
             inputs=[
-                io.Combo.Input("image", options=_images()),
+                io.Combo.Input("image", options=_files()),
                 io.Combo.Input("channel", options=["alpha", "red", "green", "blue"]),
             ],
             outputs=[io.Mask.Output()],
@@ -159,6 +159,39 @@ class PreviewAny(io.ComfyNode):
         return io.NodeOutput(ui=ui.PreviewText(str(source)))
 
 
+class LoadVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "LoadVideo",
+            inputs=[io.Combo.Input("file", options=_files())],
+            outputs=[io.Video.Output()],
+        )
+
+    @classmethod
+    def execute(cls, file: str) -> io.NodeOutput:
+        return io.NodeOutput(InputImpl.VideoFromFile(str(Path(folder_paths.get_input_directory()) / file)))
+
+
+class SaveVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            "SaveVideo",
+            inputs=[
+                io.Video.Input("video"),
+                io.String.Input("filename_prefix", default="video/ComfyUI"),
+                io.Combo.Input("format", options=["auto", "mp4"]),
+                io.Combo.Input("codec", options=["auto", "h264"]),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, video: Input.Video, **_: object) -> io.NodeOutput:
+        return io.NodeOutput(ui=ui.PreviewImage(video.get_components().images, animated=True))
+
+
 class CreateVideo(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -196,6 +229,8 @@ class GetVideoComponents(io.ComfyNode):
 NODES: list[type[io.ComfyNode]] = [
     LoadImage,
     LoadImageMask,
+    LoadVideo,
+    SaveVideo,
     ImageScale,
     ImageScaleBy,
     InvertMask,

@@ -18,6 +18,7 @@ from tests.nodes.fake import FAKE, import_pack, start
 
 WORKFLOWS = ROOT / "workflows"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+LOADERS = ("LoadImage", "LoadVideo")
 NOTES = ("MarkdownNote", "Note")
 
 
@@ -28,14 +29,15 @@ def widgets_of(node: Any) -> list[Any]:
 
 
 def widget_values(record: dict[str, Any], node: Any) -> dict[str, Any]:
-    """The values of a node's widgets by name; a seed is followed by what happens to it after a run."""
+    """The values of a node's widgets by name; a seed is followed by what happens to it after a run, the name of a
+    file by the button to choose another."""
     values = list(record["widgets_values"])
     named = {}
     for widget in widgets_of(node):
         named[widget.id] = values.pop(0)
         if widget.options.get("control_after_generate"):
             values.pop(0)
-    if record["type"].startswith("LoadImage"):
+    if record["type"].startswith(LOADERS):
         values.pop(0)
     if values:
         raise ValueError(f"{record['type']} {record['id']} has values without widgets: {values}")

@@ -32,7 +32,7 @@ def shown(server: Any, form: dict[str, Any]) -> list[Tensor]:
     results = server.run(form)
     pictures = []
     for id, node in form.items():
-        source = node["inputs"].get("images")
+        source = node["inputs"].get("video" if node["class_type"] == "SaveVideo" else "images")
         if source is None or source[1] != _RESULT:
             continue
         frames = results[id].ui.image

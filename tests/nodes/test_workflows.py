@@ -2,13 +2,15 @@
 
 import json
 import shutil
+from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.nodes.api_forms import NOTES, WORKFLOWS, api_form, widget_values, widgets_of
+from tests.nodes.api_forms import LOADERS, NOTES, WORKFLOWS, api_form, widget_values, widgets_of
+from tests.nodes.models import image
 
 FILES = sorted(WORKFLOWS.glob("*.json"))
 NAMES = [path.stem for path in FILES]
@@ -31,7 +33,9 @@ def workflow(file):
 
 @pytest.fixture
 def examples(comfy, tmp_path):
-    """The example pictures in ComfyUI's input folder, small enough for a quick run."""
+    """The examples in ComfyUI's input folder, small enough for a quick run."""
+    from comfy_api.latest import InputImpl, Types
+
     for path in (WORKFLOWS / "examples").iterdir():
         target = tmp_path / "input" / path.name
         if path.suffix in (".jpg", ".png"):
@@ -45,6 +49,9 @@ def examples(comfy, tmp_path):
                     film.seek(i)
                     frames.append(film.copy().resize((48, 32)))
             frames[0].save(target, save_all=True, append_images=frames[1:])
+        elif path.suffix == ".mp4":
+            film = Types.VideoComponents(images=image(32, 48, batch=3), frame_rate=Fraction(16))
+            InputImpl.VideoFromComponents(film).save_to(str(target))
 
 
 def test_there_are_at_least_ten():
@@ -64,7 +71,7 @@ def test_each_begins_with_a_short_note(workflow):
 
 def test_titles_are_numbered_words_that_people_search_for():
     assert [name[:3] for name in NAMES] == [f"{i:02} " for i in range(1, len(NAMES) + 1)]
-    for words in ("style transfer", "video", "mix", "colors", "high resolution", "gatys", "texture", "live"):
+    for words in ("style transfer", "video", "mix", "colors", "high resolution", "gatys", "texture", "live", "film"):
         assert any(words in name.lower() for name in NAMES), words
 
 
@@ -140,10 +147,10 @@ def test_every_widget_value_is_one_that_the_widget_takes(comfy, examples, workfl
                 assert widget.options["min"] <= value <= widget.options["max"]
 
 
-def test_they_use_only_the_example_pictures_and_embedded_models(workflow):
+def test_they_use_only_the_examples_and_embedded_models(workflow):
     available = {path.name for path in (WORKFLOWS / "examples").iterdir()}
     for node in workflow["nodes"]:
-        if node["type"].startswith("LoadImage"):
+        if node["type"].startswith(LOADERS):
             assert node["widgets_values"][0] in available
         if node["type"] == "AdaINModelLoader":
             assert not node["widgets_values"][0].endswith(".safetensors")
@@ -159,11 +166,12 @@ def test_the_api_form_runs_and_ends_in_pictures(comfy, examples, file):
     for node in form.values():
         node["inputs"] |= {key: value for key, value in FEW.items() if node["inputs"].get(key)}
     results = comfy.run(form)
-    shown = [r.ui.image for id, r in results.items() if form[id]["class_type"] in ("PreviewImage", "SaveAnimatedWEBP")]
+    ends = ("PreviewImage", "SaveAnimatedWEBP", "SaveVideo")
+    shown = [r.ui.image for id, r in results.items() if form[id]["class_type"] in ends]
     assert shown and all(image.std() > 0.01 and image.isfinite().all() for image in shown)
 
 
 def test_saved_styles_stay_in_the_servers_folder(comfy, examples, tmp_path):
-    comfy.run(json.loads((WORKFLOWS / "api" / "10 Style library - save and load styles.json").read_text()))
+    comfy.run(json.loads((WORKFLOWS / "api" / "11 Style library - save and load styles.json").read_text()))
     assert [path.name for path in Path(tmp_path).rglob("hatching*")] == ["hatching_00001_.safetensors"]
     shutil.rmtree(tmp_path / "models" / "adain_styles")

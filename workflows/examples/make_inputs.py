@@ -1,16 +1,19 @@
-"""Makes the mask and the short clip that the workflows use, from the example photographs.
+"""Makes the mask, the short clip and the film that the workflows use, from the example photographs; needs PyAV.
 
 python workflows/examples/make_inputs.py OUT_DIR
 """
 
 import argparse
+import math
 from pathlib import Path
 
+import av
 from PIL import Image, ImageDraw, ImageFilter
 
 EXAMPLES = Path(__file__).parent
 FRAMES = 12
 FRAME_SIZE = (384, 256)
+FILM_FRAMES, FILM_RATE = 48, 16
 
 
 def coffee_mask() -> Image.Image:
@@ -35,6 +38,24 @@ def clip() -> list[Image.Image]:
         return frames
 
 
+def write_film(path: Path) -> None:
+    """A camera that comes nearer to the cat, looks from one eye to the other and goes back."""
+    with Image.open(EXAMPLES / "photo_chelsea.jpg") as photo, av.open(str(path), "w") as film:
+        # One thread: the file is the same at every run.
+        stream = film.add_stream("libx264", rate=FILM_RATE, options={"crf": "24", "preset": "veryslow", "threads": "1"})
+        stream.width, stream.height = FRAME_SIZE
+        stream.pix_fmt = "yuv420p"
+        for i in range(FILM_FRAMES):
+            turn = 2 * math.pi * i / FILM_FRAMES
+            near = (1 - math.cos(turn)) / 2
+            width = 440 - 170 * near
+            height = width * FRAME_SIZE[1] / FRAME_SIZE[0]
+            left, top = 225 + 50 * near * math.sin(2 * turn) - width / 2, 148 - height / 2
+            frame = photo.resize(FRAME_SIZE, Image.Resampling.LANCZOS, (left, top, left + width, top + height))
+            film.mux(stream.encode(av.VideoFrame.from_image(frame)))
+        film.mux(stream.encode())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out_dir", type=Path)
@@ -43,6 +64,7 @@ def main() -> None:
     coffee_mask().save(out_dir / "mask_coffee.png", optimize=True)
     first, *rest = clip()
     first.save(out_dir / "clip_rocket.webp", save_all=True, append_images=rest, duration=160, quality=90, method=6)
+    write_film(out_dir / "film_chelsea.mp4")
 
 
 if __name__ == "__main__":
