@@ -9,7 +9,6 @@ from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy.utils import ProgressBar
 from torch import Tensor, nn
 
-from ..adain_core.images.detail import shrink
 from ..adain_core.images.pictures import Picture, to_pil
 from ..adain_core.runtime.progress import Progress, section
 
@@ -37,7 +36,8 @@ class NodeProgress:
         start = monotonic()
         if start < self._next:
             return
-        picture = to_pil(Picture(shrink(pictures[-1:], _PREVIEW_SIDE)))
+        step = max(1, min(pictures.shape[-2:]) // _PREVIEW_SIDE)
+        picture = to_pil(Picture(pictures[-1:, :, ::step, ::step]))
         self._bar.update_absolute(self._bar.current, preview=("JPEG", picture, _PREVIEW_SIDE))
         end = monotonic()
         self._next = end + _REST * (end - start)

@@ -199,9 +199,9 @@ def test_the_bar_moves_with_every_frame_to_its_end(comfy, tiny, file, api, monke
 
     shares, update = [], utils.ProgressBar.update_absolute
 
-    def record(bar, value, *others):
+    def record(bar, value, **others):
         shares.append(value / bar.total)
-        update(bar, value, *others)
+        update(bar, value, **others)
 
     waves = style(comfy, tiny)
     monkeypatch.setattr(utils.ProgressBar, "update_absolute", record)

@@ -73,7 +73,12 @@ def test_the_bar_moves_with_every_step_of_every_picture_and_reaches_its_end(comf
     import comfy.utils as utils
 
     seen, update = [], utils.ProgressBar.update_absolute
-    monkeypatch.setattr(utils.ProgressBar, "update_absolute", lambda bar, to: (seen.append(to), update(bar, to)))
+
+    def record(bar, value, **others):
+        seen.append(value)
+        update(bar, value, **others)
+
+    monkeypatch.setattr(utils.ProgressBar, "update_absolute", record)
     gatys(comfy, tiny, image(batch=2), image(seed=1))
     bar = utils.bars[-1]
     assert bar.current == bar.total
