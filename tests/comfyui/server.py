@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.helpers import ROOT
 
-_READY_SECONDS = 180
+_READY_SECONDS = 600
 _POLL_SECONDS = 0.1
 
 
