@@ -101,7 +101,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pairs", type=pair_count, default=40, help="number of pairs, or all (default: 40)")
     parser.add_argument("--every", type=positive_int, default=1, metavar="N", help="each N-th of the pairs only")
     parser.add_argument("--size", type=square_side, default=512, help="side of the squares in pixels (default: 512)")
-    add_options(parser, Options, "alpha")
+    add_options(parser, Options, "alpha", "transform")
     add_options(parser, ModelOptions, "device", "dtype")
     return parser.parse_args(argv)
 
@@ -129,9 +129,9 @@ def labeled_model(text: str, device: str, dtype: str) -> tuple[str, StyleTransfe
 def model_contestant(text: str, args: argparse.Namespace) -> Contestant:
     """A model by its name or file."""
     label, model = labeled_model(text, args.device, args.dtype)
-    alpha = 0.0 if model.decoder.style_inside else args.alpha
+    options = {"alpha": 0.0 if model.decoder.style_inside else args.alpha, "transform": args.transform}
     weights = " ".join(digest(network.state_dict()) for network in (model.encoder, model.decoder))
-    return Contestant(label, weights, lambda pair: model(pair.content, pair.style, alpha=alpha), model)
+    return Contestant(label, weights, lambda pair: model(pair.content, pair.style, **options), model)
 
 
 def folder_contestant(text: str, size: int) -> Contestant:
@@ -248,15 +248,16 @@ def evaluate(args: argparse.Namespace) -> None:
     pairs = Pairs(paths, loss_network, args.size)
     contestants = contestants_of(args)
     identities = {f"model {contestant.label}": contestant.identity for contestant in contestants}
-    settings = {"size": str(args.size), "alpha": f"{args.alpha:g}", "loss network": loss_space, "dtype": args.dtype}
+    settings = {"size": str(args.size), "alpha": f"{args.alpha:g}", "transform": args.transform}
+    settings |= {"loss network": loss_space, "dtype": args.dtype}
     records = Records(args.out, settings | identities, COLUMNS)
     pictures = args.out / "pictures" if args.save else None
     measure_missing(contestants, pairs, records, pictures)
     names = [pair_name(*paths) for paths in pairs.paths]
     rows = [(one.label, summary([records[one.label, name] for name in names])) for one in contestants]
     heading = (
-        f"{len(pairs)} pairs at {args.size} x {args.size}, alpha {args.alpha:g}; loss network {loss_space};"
-        f" models in {args.dtype} on {device}\n\n"
+        f"{len(pairs)} pairs at {args.size} x {args.size}, alpha {args.alpha:g}, {args.transform}; loss network"
+        f" {loss_space}; models in {args.dtype} on {device}\n\n"
     )
     print(heading + markdown(rows), end="")
     if args.out:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -136,7 +137,7 @@ class Stylizer(nn.Module):
             style: [B, 3, H, W] in 0..1.
             style_images: the number of each style's image in its folder, [B]; conditional normalization chooses by it.
             content_features: this encoder's relu4_1 of the contents, if known.
-            stats: this encoder's statistics of the styles at all taps, if known.
+            stats: this encoder's means and standard deviations of the styles at all taps, if known.
 
         Returns:
             [B, 3, H, W], not clamped.
@@ -147,9 +148,11 @@ class Stylizer(nn.Module):
         if self.normalization:
             normalized = self.normalization(content_maps[DEEPEST_TAP], style_images)
             return paint(self.decoder, content_maps | {DEEPEST_TAP: normalized}, [])
-        measured = () if stats else (DEEPEST_TAP, *(skips.taps if skips.adain else ()))
-        style_maps = self._encode(style, {*measured, *(skips.taps if skips.need_style_image else ())})
-        stats = stats or StyleStats.measure({tap: style_maps[tap] for tap in measured}, space="")
+        missing = skips.transported if stats else (DEEPEST_TAP, *(skips.taps if skips.normalization else ()))
+        style_maps = self._encode(style, {*missing, *(skips.taps if skips.need_style_image else ())})
+        maps = {tap: style_maps[tap] for tap in missing}
+        measured = StyleStats.measure(maps, space="", covariance_at=skips.transported)
+        stats = replace(stats, covariance=measured.covariance) if stats else measured
         return paint(self.decoder, content_maps, [Blend(stats)], [style_maps] if skips.need_style_image else [])
 
     def _encode(

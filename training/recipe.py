@@ -90,8 +90,9 @@ class Recipe(BaseModel):
     widths: Annotated[tuple[Width, Width, Width, Width], _numbers(4)] = (64, 128, 256, 512)
     """Channels of the four blocks of an encoder that learns and does not come from ``start``."""
     decoder: str = "plain"
-    """plain, or add / concat with -content, -style or -both, and -adain for AdaIN on the skips. Skips cost up to a
-    tenth more time, concatenation no more parameters."""
+    """plain, or add / concat with -content, -style or -both, and after it -adain for AdaIN on the skips, or -transport
+    for it with optimal transport of covariances at relu1_1: an encoder that learns learns through that too. Skips cost
+    up to a tenth more time, concatenation no more parameters."""
     skip_strength: Amount = 1.0
     """Factor on added maps."""
     normalization: Literal["adain", "batch", "instance", "conditional"] = "adain"
@@ -184,7 +185,7 @@ class Recipe(BaseModel):
         )
         skips = Skips.parse(self.decoder, self.skip_strength)
         if self.normalization != "adain":
-            plain = not (skips.adain or skips.need_style_image)
+            plain = not (skips.normalization or skips.need_style_image)
             self._check(plain, "decoder", f"plain or skips from the content with '{self.normalization}'")
             for key in ("identity_weight", "recolor", "held_out"):
                 self._check(not getattr(self, key), key, "nothing unless AdaIN normalizes")

@@ -7,7 +7,8 @@ Of each convolution's channels those stay that the layers behind them need most:
 layers' outputs (He et al. 2017, arXiv 1707.06168, do so by LASSO). Then, from the first layer to the last, the weights
 are fitted to the original's outputs on crops of both folders. Channels that say nothing, such as those whose ReLU never
 opens, go even where there is room, and random ones take their places: at the model's own widths that is all that
-happens to its encoder. Without --widths the encoder stays as it is.
+happens to its encoder. Without --widths the encoder stays as it is, and so does a decoder that gets -transport on the
+same skips: what that changes in the pictures is what it is for.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,7 +40,7 @@ from .command import TrainingError, crop_side, four_widths, positive_int, run_co
 from .data import RandomCrops
 from .networks import initialize
 
-_HANDLED = ("plain", "concat-content", "concat-content-adain")
+_HANDLED = ("plain", "concat-content", "concat-content-adain", "concat-content-transport")
 _RECOLOR = 0.5  # share of the style crops, as in the recipe lite
 _CHUNK = 4  # crops at once: their patches take nine times their memory
 _RIDGE = 1e-4  # of the mean square of the inputs
@@ -93,7 +94,8 @@ def walk(decoder: Decoder, images: Tensor, convolve: Convolve) -> Tensor:
             x = F.relu(convolve(f"encoder.{name}", x))
             taps[name.replace("conv", "relu")] = x
     contents, styles = ({tap: x.chunk(2)[i] for tap, x in taps.items()} for i in (0, 1))
-    blend = Blend(StyleStats.measure({tap: styles[tap] for tap in (DEEPEST_TAP, *skips.taps)}, space=""))
+    measured = {tap: styles[tap] for tap in (DEEPEST_TAP, *skips.taps)}
+    blend = Blend(StyleStats.measure(measured, space="", covariance_at=skips.transported))
     x = blend.apply(contents[DEEPEST_TAP], contents[DEEPEST_TAP], DEEPEST_TAP)
     x = convolve(f"decoder.{decoder.names[0]}", x)
     for before, name in pairwise(decoder.names):
@@ -274,7 +276,11 @@ def resize(args: argparse.Namespace) -> None:
     color = old.encoder.color
     images = F.conv2d(images, color.weight[..., None, None], color.bias)
     encoder, decoder = old.encoder, Decoder(widths, skips)
-    initialize(decoder)
+    stays = not args.widths and skips == replace(old.decoder.skips, normalization="transport") != old.decoder.skips
+    if stays:
+        decoder.load_state_dict(old.decoder.state_dict())
+    else:
+        initialize(decoder)
     if args.widths:
         encoder = Encoder(widths)
         initialize(encoder)
@@ -292,6 +298,8 @@ def resize(args: argparse.Namespace) -> None:
         conv, old_conv = resized[key], originals[key]
         if conv is old_conv:
             return outputs[key]
+        if stays:
+            return conv(x)
         last = key == "decoder.conv1_1"
         kept = list(range(3)) if last else choose(uses_of(key, originals, inputs, old.decoder.skips), conv.out_channels)
         fit_convolution(conv, x, outputs[key][:, kept])

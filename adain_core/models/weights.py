@@ -242,9 +242,21 @@ def load_encoder(model: str | os.PathLike[str] = "lite", progress: Progress = ig
     Raises:
         WeightsError: it is not found.
     """
+    encoder, weights = load_for_measuring(model, progress)
+    return encoder, weights.space
+
+
+def load_for_measuring(
+    model: str | os.PathLike[str] = "lite", progress: Progress = ignore_progress
+) -> tuple[Encoder, Weights]:
+    """As :func:`load_encoder`, with all that the file says: the kind of its decoder tells what is to be measured.
+
+    Raises:
+        WeightsError: it is not found.
+    """
     path = resolve(model, progress)
     weights = _load(path)
-    return weights.encoder or find_encoder(weights.space, [path.parent], progress), weights.space
+    return weights.encoder or find_encoder(weights.space, [path.parent], progress), weights
 
 
 def load_model(

@@ -1,27 +1,31 @@
 """Maps between Gaussian distributions that are given by their covariances (Mroueh 2019, arXiv:1905.12828).
 
 All covariances are [B or 1, C, C]. Their eigenvalues count as at least ``EPS``, so that every map exists; roots are
-computed in float64 on the CPU, since not every device has them.
+computed in float64 on the CPU, since not every device has them. All maps are differentiable.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..runtime.progress import Progress, ignore_progress
-from .normalization import EPS
+from .normalization import EPS, row_strips
 
+# What eigenvalues are apart by, as a share of the larger, where a difference of their roots is more than rounding.
+_APART = 1e-6
+_NEWTON_STEPS = 40
 _BARYCENTER_STEPS = 100
 _BARYCENTER_PRECISION = 1e-9
 
 
 def coloring_map(source: Tensor, target: Tensor) -> Tensor:
     """Whitening, then coloring: ``target^1/2 source^-1/2`` (Li et al. 2017, universal style transfer)."""
-    a, b = _double(source), _double(target)
-    return (_power(b, 0.5) @ _power(a, -0.5)).to(source)
+    return (_roots(_double(target))[0] @ _roots(_double(source))[1]).to(source)
 
 
 def transport_map(source: Tensor, target: Tensor) -> Tensor:
@@ -30,16 +34,27 @@ def transport_map(source: Tensor, target: Tensor) -> Tensor:
     Symmetric and positive definite, so the gradient of a convex function. On the straight way from a point to its image
     the distribution runs along the Wasserstein geodesic (Mroueh 2019).
     """
-    a, b = _double(source), _double(target)
-    root, inverse = _power(a, 0.5), _power(a, -0.5)
-    return (inverse @ _power(root @ b @ root, 0.5) @ inverse).to(source)
+    root, inverse = _roots(_double(source))
+    middle = root @ _roots(_double(target))[0]
+    return (inverse @ _roots(middle @ middle.mT, EPS**2)[0] @ inverse).to(source)
 
 
 def move_by(matrix: Tensor, features: Tensor, center: Tensor, target: Tensor) -> Tensor:
     """Features [B, C, H, W] about their mean ``center``, moved by matrices [B or 1, C, C] to the mean ``target``, both
     [B or 1, C, 1, 1]; in the features' dtype."""
-    moved = matrix @ (features.float() - center).flatten(2)
-    return (moved.view(features.shape) + target).to(features.dtype)
+
+    def moved(strip: Tensor) -> Tensor:
+        cells = (strip.float() - center).permute(0, 2, 3, 1).flatten(1, 2)
+        cells = cells @ matrix.mT + target.flatten(1)[:, None]
+        return cells.unflatten(1, strip.shape[2:]).permute(0, 3, 1, 2).to(features.dtype)
+
+    with torch.autocast(features.device.type, enabled=False):
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return moved(features)
+        out = torch.empty_like(features)
+        for strip, place in zip(row_strips(features), row_strips(out), strict=True):
+            place.copy_(moved(strip))
+        return out
 
 
 def barycenter(covariances: Sequence[Tensor], shares: Sequence[float], progress: Progress = ignore_progress) -> Tensor:
@@ -57,14 +72,15 @@ def barycenter(covariances: Sequence[Tensor], shares: Sequence[float], progress:
     doubles = []
     for covariance in covariances:
         progress(0.0)
-        doubles.append(_double(covariance))
+        root, _ = _roots(_double(covariance))
+        doubles.append(root @ root)
     center = weighted_mean(doubles, shares)
     for step in range(_BARYCENTER_STEPS):
-        root, inverse = _power(center, 0.5), _power(center, -0.5)
+        root, inverse = _roots(center, EPS**2)
         roots = []
         for i, covariance in enumerate(doubles):
             progress((step + i / len(doubles)) / _BARYCENTER_STEPS)
-            roots.append(_power(root @ covariance @ root, 0.5))
+            roots.append(_roots(root @ covariance @ root, EPS**2)[0])
         middle = weighted_mean(roots, shares)
         updated = inverse @ middle @ middle @ inverse
         moved = (updated - center).norm() / center.norm()
@@ -81,10 +97,54 @@ def weighted_mean(tensors: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
 
 
 def _double(covariance: Tensor) -> Tensor:
-    return _power(covariance.detach().to("cpu", torch.float64), 1, smallest=EPS)
+    return covariance.double() if torch.compiler.is_compiling() else covariance.to("cpu", torch.float64)
 
 
-def _power(matrix: Tensor, exponent: float, smallest: float = 0.0) -> Tensor:
-    """A power of a symmetric positive definite matrix, its eigenvalues raised to a smallest one first."""
-    values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
-    return (vectors * values.clamp(min=smallest)[..., None, :] ** exponent) @ vectors.mT
+def _roots(matrix: Tensor, smallest: float = EPS) -> tuple[Tensor, Tensor]:
+    """The square root of a symmetric matrix and its inverse; eigenvalues count as at least the smallest."""
+    if torch.compiler.is_compiling():
+        return _newton_roots(matrix + smallest * torch.eye(matrix.shape[-1]).to(matrix))
+    root, inverse = _Roots.apply(matrix, smallest)
+    return root, inverse
+
+
+class _Roots(torch.autograd.Function):
+    """By eigenvalues. The derivative is that of the roots (Daleckii and Krein; Higham 2008, "Functions of Matrices",
+    theorem 3.11), not that of eigenvectors, which do not have any where eigenvalues are equal."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, smallest: float) -> tuple[Tensor, Tensor]:
+        values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
+        ctx.save_for_backward(values, vectors)
+        ctx.smallest = smallest
+        raised = values.clamp(min=smallest)[..., None, :]
+        return (vectors * raised**0.5) @ vectors.mT, (vectors * raised**-0.5) @ vectors.mT
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        values, vectors = ctx.saved_tensors
+        raised = values.clamp(min=ctx.smallest)
+        gaps = values[..., :, None] - values[..., None, :]
+        near = gaps.abs() <= _APART * torch.maximum(raised[..., :, None], raised[..., None, :])
+        gaps = gaps.masked_fill(near, 1)
+        inner = torch.zeros_like(gaps)
+        for exponent, grad in zip((0.5, -0.5), grads, strict=True):
+            power, slope = raised**exponent, exponent * raised ** (exponent - 1) * (values >= ctx.smallest)
+            steps = power[..., :, None] - power[..., None, :]
+            slopes = (slope[..., :, None] + slope[..., None, :]) / 2
+            inner = inner + torch.where(near, slopes, steps / gaps) * (vectors.mT @ grad @ vectors)
+        outer = vectors @ inner @ vectors.mT
+        return (outer + outer.mT) / 2, None
+
+
+def _newton_roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """By products of matrices, which every graph takes (the coupled Newton-Schulz iteration; Higham 2008, equation
+    6.35). It grows the least of the eigenvalues' roots 1.5-fold in a step."""
+    identity = torch.eye(matrix.shape[-1]).to(matrix)
+    trace = (matrix * identity).sum(dim=(-2, -1), keepdim=True)
+    root, inverse = matrix / trace, identity.expand_as(matrix)
+    for _ in range(_NEWTON_STEPS):
+        step = 1.5 * identity - 0.5 * inverse @ root
+        root, inverse = root @ step, step @ inverse
+    return root * trace.sqrt(), inverse / trace.sqrt()

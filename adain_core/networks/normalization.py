@@ -65,12 +65,19 @@ def variance_and_mean(features: Tensor, dims: tuple[int, ...] = (2, 3)) -> tuple
     return var, mean
 
 
+def row_strips(features: Tensor) -> tuple[Tensor, ...]:
+    """A map [B, C, H, W] in strips of rows that stay in a CPU's cache; in one elsewhere and in graphs for any size."""
+    if torch.compiler.is_compiling() or features.device.type != "cpu":
+        return (features,)
+    return features.split(max(1, _STRIP * features.shape[2] // max(1, features.numel())), dim=2)
+
+
 class _Moments(torch.autograd.Function):
     """Variance and mean on a CPU; for its backward pass it keeps the map as it is, not in float32."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        strips = features.split(max(1, _STRIP * features.shape[2] // max(1, features.numel())), dim=2)
+        strips = row_strips(features)
         ctx.count = math.prod(features.shape[dim] for dim in dims)
         mean = torch.stack([strip.float().sum(dims, keepdim=True) for strip in strips]).sum(0) / ctx.count
         squares = [(strip.float() - mean).square_().sum(dims, keepdim=True) for strip in strips]

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from ..images.masks import checked_mask, resize_mask
 from ..images.pictures import Picture, checked_image, from_pil, resize, scale_short_side
-from ..models.weights import load_encoder
+from ..models.weights import load_for_measuring
 from ..networks.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from ..networks.skips import Skips
 from ..options import TileSize
 from ..runtime.device import resolve_device, resolve_dtype
 from ..runtime.progress import Progress, ignore_progress, section
-from ..styles.stats import Detail, StyleStats, merge
+from ..styles.stats import Detail, StyleStats, check_detail, merge
 from ..styles.transforms import ADAIN, Transform
 from .features import Features
 from .tiling import Tile, TiledEncoder, default_memory, pad_to_grid, plan_tiles
@@ -44,13 +44,11 @@ class StyleAnalyzer(nn.Module):
         device: where to compute; where the encoder is if not given.
         dtype: of the convolutions; the encoder's own if not given. Statistics are always in float32.
         tile_memory: what tiles may use in bytes; a quarter of the free memory and at most 1.5 GB if not given.
+        skips: what a decoder takes besides the features.
 
     Raises:
         ValueError: tile_memory is not finite and above 0.
     """
-
-    # What the decoder takes besides the features.
-    skips = Skips()
 
     def __init__(
         self,
@@ -59,6 +57,7 @@ class StyleAnalyzer(nn.Module):
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
         tile_memory: float | None = None,
+        skips: Skips | None = None,
     ) -> None:
         if tile_memory is not None and not 0 < tile_memory < math.inf:
             raise ValueError(f"tile_memory is {tile_memory}; expected a finite number of bytes above 0, or None.")
@@ -66,6 +65,7 @@ class StyleAnalyzer(nn.Module):
         self.encoder = as_asked(encoder, device, dtype)
         self.space = space
         self.tile_memory = tile_memory
+        self.skips = skips or Skips()
 
     @property
     def device(self) -> torch.device:
@@ -88,7 +88,7 @@ class StyleAnalyzer(nn.Module):
 
         Args:
             model: the name of an embedded model or of a preset, or a .safetensors file, which may hold the encoder
-                alone.
+                alone. What its decoder needs of a style is measured.
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ...
             dtype: ``auto`` (bfloat16 where the device is faster in it), ``float32``, ``bfloat16`` or ``float16``.
 
@@ -97,8 +97,9 @@ class StyleAnalyzer(nn.Module):
             DeviceError: there is no such device or dtype here.
         """
         target = resolve_device(device)
-        encoder, space = load_encoder(model)
-        return cls(laid_out(encoder), space, target, resolve_dtype(dtype, target))
+        encoder, weights = load_for_measuring(model)
+        skips = weights.decoder.skips if weights.decoder else None
+        return cls(laid_out(encoder), weights.space, target, resolve_dtype(dtype, target), skips=skips)
 
     @torch.no_grad()
     def encode(
@@ -146,8 +147,9 @@ class StyleAnalyzer(nn.Module):
             each: keep the pictures of a batch apart; otherwise they are one style seen several times.
             style_size: short side in pixels at which to measure; the pictures' own if not given.
             style_scale: enlarge the pictures by this factor; strokes become larger by as much.
-            detail: what to measure at relu4_1 besides, for transforms that need it; see
-                :attr:`~adain_core.styles.transforms.Transform.needs`.
+            detail: what to measure besides, for transforms that need it, covariances at all taps and quantiles at
+                relu4_1; see :attr:`~adain_core.styles.transforms.Transform.needs`. What the decoder needs is measured
+                anyway.
             tile: as for :meth:`encode`.
             progress: called with the share that is done.
 
@@ -170,18 +172,19 @@ class StyleAnalyzer(nn.Module):
             raise ValueError(
                 "The style mask is zero everywhere, or the picture is transparent there; there is nothing to measure."
             )
-        tiles, first = self.tiles(images, tile), section(progress, 0, 0.5 if detail else 1)
-        (measured,) = TiledEncoder(self.encoder).measure(images, STYLE_TAPS, [weight], tiles, first)
+        check_detail(detail)
+        tiles, first = self.tiles(images, tile), section(progress, 0, 0.5 if "quantiles" in detail else 1)
+        joint = STYLE_TAPS if "covariance" in detail else self.skips.transported
+        (measured,) = TiledEncoder(self.encoder).measure(images, STYLE_TAPS, [weight], tiles, first, joint)
         styles = measured.result(self.space, images)
-        if detail:
+        if "quantiles" in detail:
             parts = []
             for part in self.chunks(images, tile):
                 again = section(progress, *(0.5 + 0.5 * end / len(images) for end in (part.start, part.stop)))
                 deepest = {DEEPEST_TAP: self.encode(images[part], tile, again).content}
                 own = weight if weight is None or len(weight) == 1 else weight[part]
-                parts.append(StyleStats.measure(deepest, self.space, own, detail=detail))
-            more = StyleStats.stack(parts)
-            styles = replace(styles, covariance=more.covariance, quantiles=more.quantiles)
+                parts.append(StyleStats.measure(deepest, self.space, own, ["quantiles"]))
+            styles = replace(styles, quantiles=StyleStats.stack(parts).quantiles)
         return styles if each else merge([styles])
 
     def tiles(self, images: Tensor, tile: TileSize) -> list[Tile]:

@@ -15,7 +15,7 @@ from ..networks.decoder import Decoder
 from ..networks.encoder import DEEPEST_TAP
 from ..networks.skips import Skips
 from ..styles.stats import StyleStats
-from ..styles.transforms import ADAIN, Transform
+from ..styles.transforms import ADAIN, GAUSSIAN_OT, Transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +82,12 @@ class Blend:
         content = self.content if self.content is None or self.content.count == 1 else self.content.part(pictures)
         return replace(self, style=style, mask=mask, content=content)
 
-    def shallow(self) -> Blend:
-        """The blend for the taps of a decoder's skips, where a style may have means and deviations alone."""
-        return replace(self, transform=self.transform.shallow or self.transform)
+    def at_skip(self, skips: Skips, tap: str) -> Blend:
+        """The blend for a tap of a decoder's skips: with its own transform, if that acts there and the style has what
+        it needs, or with the one that the decoder was trained with."""
+        if self.transform.at_skips and not self.transform.lacks(self.style, tap):
+            return self
+        return replace(self, transform=GAUSSIAN_OT if tap in skips.transported else ADAIN)
 
 
 def joined_maps(
@@ -105,8 +108,8 @@ def joined_maps(
     maps = []
     if skips.source != "style":
         styled = content
-        for blend in blends if skips.adain else ():
-            styled = blend.shallow().apply(styled, content, tap)
+        for blend in blends if skips.normalization else ():
+            styled = blend.at_skip(skips, tap).apply(styled, content, tap)
         maps.append(styled)
     if skips.source != "content":
         styled = content

@@ -50,8 +50,10 @@ class Measure(nn.Module):
     def forward(self, style: Tensor) -> Tensor:
         model = self.model
         maps = model.encoder(pad_to_grid(style), model.style_taps)
-        stats = StyleStats.measure({tap: maps[tap] for tap in model.style_taps}, model.space)
-        return torch.cat([x for tap in model.style_taps for x in (stats.mean[tap], stats.std[tap])], dim=1).flatten(1)
+        measured = {tap: maps[tap] for tap in model.style_taps}
+        stats = StyleStats.measure(measured, model.space, covariance_at=model.skips.transported)
+        keys = (key.split(".") for key in layout(model))
+        return torch.cat([getattr(stats, part)[tap].flatten(1) for part, tap in keys], dim=1)
 
 
 class Paint(nn.Module):
@@ -63,17 +65,22 @@ class Paint(nn.Module):
 
     def forward(self, content: Tensor, statistics: Tensor, alpha: Tensor) -> Tensor:
         model = self.model
-        parts = statistics[..., None, None].split(list(layout(model).values()), dim=1)
-        mean, std = (dict(zip(model.style_taps, parts[i::2], strict=True)) for i in (0, 1))
+        stats = StyleStats({}, {}, model.space)
+        lengths = layout(model)
+        for key, x in zip(lengths, statistics.split(list(lengths.values()), dim=1), strict=True):
+            part, tap = key.split(".")
+            shape = (-1, len(stats.mean[tap][0])) if part == "covariance" else (-1, 1, 1)
+            getattr(stats, part)[tap] = x.unflatten(1, shape)
         maps = model.encoder(pad_to_grid(content), (DEEPEST_TAP, *model.skips.taps))
-        picture = paint(model.decoder, maps, [Blend(StyleStats(mean, std, model.space), alpha)])
+        picture = paint(model.decoder, maps, [Blend(stats, alpha)])
         return crop(picture, content.shape[-2:]).float().clamp(0, 1)
 
 
 def layout(model: Steps) -> dict[str, int]:
     """The parts of the statistics in order, as style files call them, such as ``mean.relu4_1``, and their lengths."""
     widths = dict(zip(STYLE_TAPS, model.encoder.widths, strict=False))
-    return {f"{part}.{tap}": widths[tap] for tap in model.style_taps for part in ("mean", "std")}
+    parts = {f"{part}.{tap}": widths[tap] for tap in model.style_taps for part in ("mean", "std")}
+    return parts | {f"covariance.{tap}": widths[tap] ** 2 for tap in model.skips.transported}
 
 
 def export_onnx(

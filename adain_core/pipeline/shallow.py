@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -33,29 +33,43 @@ class ShallowMaps:
         self.features = features
         self.tiles = tiles
 
-    def measure(self, weights: Sequence[Tensor | None], progress: Progress = ignore_progress) -> list[StyleStats]:
-        """The content's statistics at the skips' taps under each of some masks [B or 1, 1, 8 rows, 8 columns]."""
+    def measure(
+        self,
+        weights: Sequence[Tensor | None],
+        covariance_at: Collection[str],
+        progress: Progress = ignore_progress,
+    ) -> list[StyleStats]:
+        """The content's statistics at the skips' taps under each of some masks [B or 1, 1, 8 rows, 8 columns], with
+        covariances at some of the taps."""
         features = self.features
-        if features.shallow:
-            return [StyleStats.measure(features.shallow, features.space, weight) for weight in weights]
-        measured = self.encoder.measure(features.image, self.skips.taps, weights, self.tiles, progress)
+        if maps := features.shallow:
+            return [StyleStats.measure(maps, features.space, weight, (), covariance_at) for weight in weights]
+        taps = self.skips.taps
+        measured = self.encoder.measure(features.image, taps, weights, self.tiles, progress, covariance_at)
         return [stats.result(features.space) for stats in measured]
 
     def measured(self, blends: Sequence[Blend], progress: Progress = ignore_progress) -> list[Blend]:
         """The blends with the content's statistics at the skips' taps, which a tile cannot measure by itself."""
         blends = list(blends)
-        taps = set(self.skips.taps)
-        missing = [
-            i for i, blend in enumerate(blends) if blend.content is None or not taps <= blend.content.mean.keys()
-        ]
+        taken = [{tap for tap in self.skips.taps if self._takes_covariance(blend, tap)} for blend in blends]
+        missing = [i for i, blend in enumerate(blends) if not self._knows(blend.content, taken[i])]
         if not missing:
             return blends
         weights = [None if (mask := blends[i].mask) is None else filled_mask(mask) for i in missing]
-        for i, stats in zip(missing, self.measure(weights, progress), strict=True):
+        covariance_at = set().union(*(taken[i] for i in missing))
+        for i, stats in zip(missing, self.measure(weights, covariance_at, progress), strict=True):
             known = blends[i].content or stats
-            mean, std = stats.mean | known.mean, stats.std | known.std
-            blends[i] = replace(blends[i], content=replace(stats, mean=mean, std=std))
+            parts = {name: getattr(stats, name) | getattr(known, name) for name in ("mean", "std", "covariance")}
+            blends[i] = replace(blends[i], content=replace(stats, **parts))
         return blends
+
+    def _takes_covariance(self, blend: Blend, tap: str) -> bool:
+        return "covariance" in blend.at_skip(self.skips, tap).transform.takes
+
+    def _knows(self, content: StyleStats | None, covariance_at: Collection[str]) -> bool:
+        if content is None:
+            return False
+        return set(self.skips.taps) <= content.mean.keys() and set(covariance_at) <= content.covariance.keys()
 
     def joined(self, blends: Sequence[Blend], tile: Tile) -> dict[str, list[Tensor]]:
         """What joins the decoder at each tap of a tile, after some blends with masks on the padded grid."""

@@ -52,14 +52,13 @@ class Steps(StyleAnalyzer):
     ) -> None:
         if decoder.widths != encoder.widths[: len(STYLE_TAPS)]:
             raise ValueError(f"The decoder is for an encoder of the widths {decoder.widths}, not {encoder.widths}.")
-        super().__init__(encoder, space, device, dtype, tile_memory)
+        super().__init__(encoder, space, device, dtype, tile_memory, decoder.skips)
         self.decoder = as_asked(decoder, device, dtype)
-        self.skips = decoder.skips
 
     @property
     def style_taps(self) -> tuple[str, ...]:
         """The taps where a style's statistics are needed."""
-        return (DEEPEST_TAP, *(self.skips.taps if self.skips.adain else ()))
+        return (DEEPEST_TAP, *(self.skips.taps if self.skips.normalization else ()))
 
     def forward(self, content: Tensor, style: Tensor, alpha: float | Tensor = 1.0) -> Tensor:
         """The paper's equation (Huang and Belongie 2017, equation 14), differentiable: ``g((1 - alpha) f(c) + alpha
@@ -78,7 +77,8 @@ class Steps(StyleAnalyzer):
         style_maps = self.encoder(
             pad_to_grid(style), {*self.style_taps, *(skips.taps if skips.need_style_image else ())}
         )
-        stats = StyleStats.measure({tap: style_maps[tap] for tap in self.style_taps}, self.space)
+        measured = {tap: style_maps[tap] for tap in self.style_taps}
+        stats = StyleStats.measure(measured, self.space, covariance_at=skips.transported)
         blend = Blend(stats, alpha, transform=ADAIN)  # a compiler takes no default that is an object
         picture = paint(self.decoder, content_maps, [blend], [style_maps] if skips.need_style_image else [])
         return crop(picture, content.shape[-2:])
@@ -106,12 +106,14 @@ class Steps(StyleAnalyzer):
         mask = None if mask is None else self.mask_on_grid(mask, features.image)
         weight = None if mask is None else filled_mask(mask)
         deepest = StyleStats.measure({DEEPEST_TAP: features.content}, self.space, weight, detail)
-        if not self.skips.adain:
+        if not self.skips.normalization:
             return deepest
         # Under the mask that decoding lays over shallow maps.
         weight = None if mask is None else filled_mask(soft_mask(mask, grid_of(features.image.shape[-2:])))
-        (shallow,) = self._shallow(features, tile).measure([weight])
-        return replace(deepest, mean=shallow.mean | deepest.mean, std=shallow.std | deepest.std)
+        joint = self.skips.taps if "covariance" in detail else self.skips.transported
+        (shallow,) = self._shallow(features, tile).measure([weight], joint)
+        parts = {name: getattr(shallow, name) | getattr(deepest, name) for name in ("mean", "std", "covariance")}
+        return replace(deepest, **parts)
 
     @torch.no_grad()
     def blend(
@@ -194,13 +196,14 @@ class Steps(StyleAnalyzer):
                 " several pictures has only its statistics; use one style picture, or a decoder without skips from the"
                 " style."
             )
-        for blend in features.blends if skips.adain else ():
+        for blend in features.blends if skips.normalization else ():
             self._check_layers(blend.style, skips.taps)
+            self._check_covariance(blend)
         grid = grid_of(features.image.shape[-2:])
         blends = [b if b.mask is None else replace(b, mask=soft_mask(b.mask, grid)) for b in features.blends]
         shallow = self._shallow(features, tile)
         start = 0.0
-        if skips.adain and not all(part.covers(grid) for part in shallow.tiles):
+        if skips.normalization and not all(part.covers(grid) for part in shallow.tiles):
             start = 0.0 if features.shallow else ENCODING_SHARE
             blends = shallow.measured(blends, section(progress, 0, start))
         pictures = features.image.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
@@ -208,7 +211,7 @@ class Steps(StyleAnalyzer):
         def decode_tile(part: Tile) -> None:
             nonlocal blends
             outer = part.grow(DECODER_HALO, grid)
-            if skips.adain and not outer.covers(grid):  # memory may have run out for a tile that did
+            if skips.normalization and not outer.covers(grid):  # memory may have run out for a tile that did
                 blends = shallow.measured(blends)
             maps = shallow.joined(blends, outer) if skips.taps else {}
             cells = features.current[outer.at(CELL)].to(self.decoder.dtype)
@@ -229,6 +232,14 @@ class Steps(StyleAnalyzer):
         widths = dict(zip(STYLE_TAPS, self.encoder.widths, strict=False))
         if any(style.mean[tap].shape[1] != widths[tap] for tap in needed):
             raise ValueError("The style is damaged: it has not as many channels as its space; measure it again.")
+
+    def _check_covariance(self, blend: Blend) -> None:
+        for tap in self.skips.taps:
+            if blend.at_skip(self.skips, tap).transform.lacks(blend.style, tap):
+                raise ValueError(
+                    f"The style lacks its covariance at {tap}, which the decoder '{self.skips}' needs; measure it again"
+                    " from its picture with this model, or with the detail covariance."
+                )
 
     def _shallow(self, features: Features, tile: TileSize) -> ShallowMaps:
         return ShallowMaps(TiledEncoder(self.encoder), self.skips, features, self.tiles(features.image, tile))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -263,6 +263,7 @@ class TiledEncoder:
         weights: Sequence[Tensor | None],
         tiles: Iterable[Tile],
         progress: Progress = ignore_progress,
+        covariance_at: Collection[str] = (),
     ) -> list[RunningStats]:
         """Statistics of whole pictures at some taps, under each of several soft masks.
 
@@ -272,6 +273,7 @@ class TiledEncoder:
             weights: masks [B or 1, 1, 8 rows, 8 columns] on the padded grid, or None for everything.
             tiles: from :func:`plan_tiles`.
             progress: called before each tile.
+            covariance_at: taps whose covariance is measured too.
         """
         measured = [RunningStats(len(images)) for _ in weights]
 
@@ -279,7 +281,7 @@ class TiledEncoder:
             maps = self.tile(images, tile, taps)
             parts = [None if weight is None else crop_mask(weight, tile) for weight in weights]
             # All of them before any is added: a tile that runs out of memory comes again in parts.
-            moments = [moments_of(maps, part) for part in parts]
+            moments = [moments_of(maps, part, covariance_at) for part in parts]
             for stats, new in zip(measured, moments, strict=True):
                 stats.add(tile.pictures, new)
 

@@ -9,21 +9,46 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..networks.normalization import mean_std, row_strips
 
-def covariance(features: Tensor, weight: Tensor | None = None) -> Tensor:
+
+def covariance(features: Tensor, weight: Tensor | None = None, mean: Tensor | None = None) -> Tensor:
     """Population covariance of the channels, in float32.
 
     Args:
         features: [B, C, H, W].
         weight: a soft mask [B or 1, 1, H, W], not negative and with a positive sum.
+        mean: that of the channels under the mask, [B, C, 1, 1], if it is known.
 
     Returns:
         [B, C, C].
     """
-    x = features.float().flatten(2)
-    share = _shares(x, weight)
-    centered = x - (x * share).sum(dim=2, keepdim=True)
-    return (centered * share) @ centered.mT
+    if mean is None:
+        mean, _ = mean_std(features, weight)
+    total = features.shape[2] * features.shape[3] if weight is None else weight.float().sum(dim=(2, 3))[..., None]
+    return products(features, mean, weight) / total
+
+
+def products(features: Tensor, mean: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Sums of the products of all pairs of channels about their means, in float32 whatever autocast says.
+
+    Args:
+        features: [B, C, H, W].
+        mean: [B, C, 1, 1].
+        weight: a soft mask [B or 1, 1, H, W].
+
+    Returns:
+        [B, C, C].
+    """
+    strips = row_strips(features)
+    weights = [None] * len(strips) if weight is None else weight.float().split(strips[0].shape[2], dim=2)
+    sums = []
+    with torch.autocast(features.device.type, enabled=False):
+        for strip, cells in zip(strips, weights, strict=True):
+            centered = (strip.float() - mean).flatten(2)
+            weighted = centered if cells is None else centered * cells.flatten(2)
+            sums.append(weighted @ centered.mT)
+        return torch.stack(sums).sum(dim=0)
 
 
 def quantiles(features: Tensor, weight: Tensor | None = None) -> Tensor:

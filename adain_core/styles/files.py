@@ -2,7 +2,8 @@
 
 A style file is a .safetensors with ``mean.<tap>`` and ``std.<tap>`` [C] in float32, ``thumbnail``, the bytes of a JPEG,
 and, as metadata, the format's version, the kind ``style``, the space and a name: about 16 KB for VGG-19. A style that
-was measured with more detail has ``covariance.<tap>`` [C, C] or ``quantiles.<tap>`` [C, Q] too: 1 MB and up to 8 MB.
+was measured with more detail has ``covariance.<tap>`` [C, C] or, at relu4_1, ``quantiles.<tap>`` [C, Q] too: 1.4 MB and
+up to 8 MB. One for a decoder with transport on its skips has ``covariance.relu1_1``, 16 KB more.
 """
 
 from __future__ import annotations

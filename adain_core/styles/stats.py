@@ -15,7 +15,7 @@ from ..images.masks import resize_mask
 from ..networks.gaussian import barycenter, weighted_mean
 from ..networks.normalization import EPS, mean_std, variance_and_mean
 from ..runtime.progress import Progress, ignore_progress
-from .distribution import covariance, quantiles, resample
+from .distribution import covariance, products, quantiles, resample
 from .files import MOST_QUANTILES, read_style, write_style
 
 Detail = Literal["covariance", "quantiles"]
@@ -34,8 +34,8 @@ class StyleStats:
         space: the encoder that the features come from (see :mod:`adain_core.models.spaces`).
         image: the style picture itself, [B, 3, H, W] in 0..1, where there is one for each entry of the batch; skips
             from the style need it.
-        covariance: for each tap, float32 [B, C, C]; only where it was asked for.
-        quantiles: for each tap the sorted values of each channel, float32 [B, C, Q] (see
+        covariance: for some taps, float32 [B, C, C]; only where it was asked for.
+        quantiles: for some taps the sorted values of each channel, float32 [B, C, Q] (see
             :mod:`adain_core.styles.distribution`); only where it was asked for.
     """
 
@@ -53,6 +53,7 @@ class StyleStats:
         space: str,
         weight: Tensor | None = None,
         detail: Collection[Detail] = (),
+        covariance_at: Collection[str] = (),
     ) -> StyleStats:
         """Statistics of feature maps, each picture by itself.
 
@@ -62,18 +63,18 @@ class StyleStats:
             weight: a soft mask [B or 1, 1, H, W] of any size, not negative and with a positive sum.
             detail: what to measure besides. For VGG-19 at relu4_1 the covariance takes 1 MB, the quantiles as much as
                 the map.
+            covariance_at: taps whose covariance is measured, whatever the detail.
 
         Raises:
             ValueError: there is no such detail.
         """
-        if not set(detail) <= set(get_args(Detail)):
-            raise ValueError(f"detail is {detail!r}; expected a tuple of {' and '.join(get_args(Detail))}, or none.")
+        check_detail(detail)
         stats = cls({}, {}, space)
         for tap, x in features.items():
             cells = None if weight is None else resize_mask(weight, x.shape[-2:])
             stats.mean[tap], stats.std[tap] = mean_std(x, cells)
-            if "covariance" in detail:
-                stats.covariance[tap] = covariance(x, cells)
+            if "covariance" in detail or tap in covariance_at:
+                stats.covariance[tap] = covariance(x, cells, stats.mean[tap])
             if "quantiles" in detail:
                 stats.quantiles[tap] = quantiles(x, cells)
         return stats
@@ -96,7 +97,7 @@ class StyleStats:
     def save(self, path: str | os.PathLike[str], name: str = "") -> None:
         """Write a single style to a .safetensors file of a few KB, with a thumbnail if the style has its picture.
 
-        The detail that it was measured with is saved too: covariances of VGG-19 take 1 MB, quantiles up to 8 MB. More
+        The detail that it was measured with is saved too: covariances of VGG-19 take 1.4 MB, quantiles up to 8 MB. More
         sorted values than :data:`adain_core.styles.files.MOST_QUANTILES` are reduced to so many.
 
         Args:
@@ -172,6 +173,16 @@ class StyleStats:
     def _map(self, function: Callable[[Tensor], Tensor]) -> StyleStats:
         parts = {name: {tap: function(x) for tap, x in getattr(self, name).items()} for name in _PARTS}
         return StyleStats(**parts, space=self.space, image=None if self.image is None else function(self.image))
+
+
+def check_detail(detail: Collection[str]) -> None:
+    """Refuse what is no :data:`Detail`.
+
+    Raises:
+        ValueError: with what there is.
+    """
+    if not set(detail) <= set(get_args(Detail)):
+        raise ValueError(f"detail is {detail!r}; expected a tuple of {' and '.join(get_args(Detail))}, or none.")
 
 
 def merge(styles: Sequence[StyleStats]) -> StyleStats:
@@ -321,29 +332,40 @@ class RunningStats:
 
     def result(self, space: str, image: Tensor | None = None) -> StyleStats:
         """The statistics of all that was added."""
-        mean = {tap: mean for tap, (_, mean, _) in self._sums.items()}
-        std = {tap: (squares / _positive(total) + EPS).sqrt() for tap, (total, _, squares) in self._sums.items()}
-        return StyleStats(mean, std, space, image)
+        stats = StyleStats({}, {}, space, image)
+        for tap, (total, mean, squares) in self._sums.items():
+            total = _positive(total)
+            if squares.ndim == 3:
+                stats.covariance[tap] = squares / total[..., 0]
+                squares = squares.diagonal(dim1=1, dim2=2)[..., None, None]
+            stats.mean[tap], stats.std[tap] = mean, (squares / total + EPS).sqrt()
+        return stats
 
 
 Moments = tuple[Tensor, Tensor, Tensor]
-"""Total weight [b, 1, 1, 1], mean and weighted sum of squared deviations [b, C, 1, 1]."""
+"""Total weight [b, 1, 1, 1], mean [b, C, 1, 1] and weighted sum of squared deviations, likewise, or of the products of
+all pairs of deviations, [b, C, C]."""
 
 
-def moments_of(maps: Mapping[str, Tensor], weight: Tensor | None = None) -> dict[str, Moments]:
-    """Moments of maps [b, C, h, w], each cell counted by a soft mask [b or 1, 1, H, W] of any size."""
-    return {tap: _moments(x, weight) for tap, x in maps.items()}
+def moments_of(
+    maps: Mapping[str, Tensor], weight: Tensor | None = None, covariance_at: Collection[str] = ()
+) -> dict[str, Moments]:
+    """Moments of maps [b, C, h, w], each cell counted by a soft mask [b or 1, 1, H, W] of any size; with the products
+    of channels at some taps."""
+    return {tap: _moments(x, weight, tap in covariance_at) for tap, x in maps.items()}
 
 
-def _moments(x: Tensor, weight: Tensor | None) -> Moments:
+def _moments(x: Tensor, weight: Tensor | None, joint: bool) -> Moments:
     if weight is None:
         var, mean = variance_and_mean(x)
         total = torch.full((len(x), 1, 1, 1), float(x.shape[2] * x.shape[3]), device=x.device)
-        return total, mean, var * total
+        return total, mean, products(x, mean) if joint else var * total
     x = x.float()
     weight = resize_mask(weight, x.shape[-2:]).float()
     total = weight.sum(dim=(2, 3), keepdim=True)
     mean = (x * weight).sum(dim=(2, 3), keepdim=True) / _positive(total)
+    if joint:
+        return total, mean, products(x, mean, weight)
     return total, mean, ((x - mean).square() * weight).sum(dim=(2, 3), keepdim=True)
 
 
@@ -352,7 +374,9 @@ def _merge(a: Moments, b: Moments) -> Moments:
     total = total_a + total_b
     share = total_b / _positive(total)
     delta = mean_b - mean_a
-    return total, mean_a + share * delta, squares_a + squares_b + share * total_a * delta.square()
+    between = share * total_a * delta
+    between = between[..., 0] * delta[..., 0].mT if squares_a.ndim == 3 else between * delta
+    return total, mean_a + share * delta, squares_a + squares_b + between
 
 
 def _positive(total: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def test_remembered_crops_are_not_encoded_again(encoder: Encoder) -> None:
         torch.testing.assert_close(stats.std[tap], expected.std[tap])
 
 
-@pytest.mark.parametrize("skips", ["plain", "add-style", "concat-both-adain"])
+@pytest.mark.parametrize("skips", ["plain", "add-style", "concat-both-adain", "concat-content-transport"])
 def test_what_is_known_of_the_features_changes_no_picture(encoder: Encoder, skips: str) -> None:
     stylizer = Stylizer(encoder, Decoder(TINY_WIDTHS, Skips.parse(skips)).requires_grad_(False))
     content, style = random_picture(32, 32, seed=1), random_picture(32, 32, seed=2)

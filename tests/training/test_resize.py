@@ -46,7 +46,7 @@ def load(path: Path) -> StyleTransfer:
     return StyleTransfer.from_pretrained(path, device="cpu", dtype="float32")
 
 
-@pytest.mark.parametrize("skips", ["plain", "concat-content", "concat-content-adain"])
+@pytest.mark.parametrize("skips", ["plain", "concat-content", "concat-content-adain", "concat-content-transport"])
 @pytest.mark.parametrize("widths", ["4,4,4,4", "8,8,8,8", "4,8,4,12"])
 def test_channels_that_say_nothing_are_left_out(data: Path, tmp_path: Path, skips: str, widths: str) -> None:
     old = save_half_dead(tmp_path / "old.safetensors", skips)
@@ -86,6 +86,14 @@ def test_another_kind_of_decoder_learns_from_the_one_that_is_there(data: Path, t
     random = StyleTransfer(after.encoder, untaught.requires_grad_(False), after.space)
     errors = [(model(content, style) - wanted).square().mean().item() for model in (after, random)]
     assert errors[0] < 0.95 * errors[1]
+
+
+def test_a_decoder_that_gets_transport_keeps_its_weights(data: Path, tmp_path: Path) -> None:
+    old, new = save_half_dead(tmp_path / "old.safetensors", "concat-content-adain"), tmp_path / "new.safetensors"
+    assert resize.main(arguments(data, old, new, "--decoder", "concat-content-transport")) == 0
+    before, after = load_weights(old).decoder, load_weights(new).decoder
+    assert before and after and str(after.skips) == "concat-content-transport"
+    assert all(torch.equal(x, before.state_dict()[key]) for key, x in after.state_dict().items())
 
 
 def test_without_widths_the_encoder_stays_as_it_is(data: Path, tmp_path: Path) -> None:

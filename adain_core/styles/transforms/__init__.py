@@ -16,4 +16,4 @@ TRANSFORMS: dict[str, Transform] = {
 }
 """All transforms by the names that users call them by."""
 
-__all__ = ["ADAIN", "TRANSFORMS", "Transform"]
+__all__ = ["ADAIN", "GAUSSIAN_OT", "TRANSFORMS", "Transform"]

@@ -34,7 +34,8 @@ class Transform:
         takes: what it takes of the content's statistics besides; these can come from elsewhere, such as smoothed over
             the frames of a film.
         by_thumbnail: whether the content's statistics may be those of a thumbnail.
-        shallow: what stands for it at the taps of a decoder's skips; itself if None.
+        at_skips: whether it acts at the taps of a decoder's skips too, where a style has what it needs there; else what
+            the decoder was trained with stands for it.
     """
 
     name: str
@@ -43,10 +44,14 @@ class Transform:
     needs: tuple[Detail, ...] = ()
     takes: tuple[Detail, ...] = ()
     by_thumbnail: bool = False
-    shallow: Transform | None = None
+    at_skips: bool = False
 
     def __repr__(self) -> str:
         return f"Transform({self.name!r})"
+
+    def lacks(self, style: StyleStats, tap: str) -> list[Detail]:
+        """What it needs of a style at a tap and does not find."""
+        return [detail for detail in self.needs if tap not in getattr(style, detail)]
 
     def detail_of(self, style: StyleStats, tap: str) -> Tensor:
         """What it needs of a style at a tap.
@@ -55,7 +60,7 @@ class Transform:
             ValueError: the style was measured without it.
         """
         (detail,) = self.needs
-        if tap not in getattr(style, detail):
+        if self.lacks(style, tap):
             raise ValueError(
                 f"The transform '{self.name}' needs the style's {detail} at {tap}, which a style or its file has only"
                 f" if it was measured with the detail {detail}; measure its picture so, or use the transform 'adain'."

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from ..distribution import quantile_at, ranks
 from ..stats import StyleStats
-from .adain import ADAIN
 from .base import Transform
 
 
@@ -19,4 +18,4 @@ def efdm(
     return quantile_at(EFDM.detail_of(style, tap), ranks(features, mask)).to(features.dtype)
 
 
-EFDM = Transform("efdm", "matches whole distributions", efdm, needs=("quantiles",), shallow=ADAIN)
+EFDM = Transform("efdm", "matches whole distributions", efdm, needs=("quantiles",))

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from ...networks.gaussian import move_by, transport_map
 from ..stats import StyleStats
-from .adain import ADAIN
 from .base import Transform, content_stats
 
 
@@ -27,5 +26,5 @@ GAUSSIAN_OT = Transform(
     gaussian_ot,
     needs=("covariance",),
     takes=("covariance",),
-    shallow=ADAIN,
+    at_skips=True,
 )

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from ..distribution import cumulative, quantile_at
 from ..stats import StyleStats
-from .adain import ADAIN
 from .base import Transform, content_stats
 
 
@@ -26,5 +25,4 @@ HISTOGRAM = Transform(
     histogram,
     needs=("quantiles",),
     takes=("quantiles",),
-    shallow=ADAIN,
 )

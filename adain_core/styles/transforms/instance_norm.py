@@ -16,4 +16,6 @@ def instance_norm(
     return ((features - content.mean[tap]) / content.std[tap]).to(features.dtype)
 
 
-INSTANCE_NORM = Transform("instance-norm", "removes the content's own style", instance_norm, by_thumbnail=True)
+INSTANCE_NORM = Transform(
+    "instance-norm", "removes the content's own style", instance_norm, by_thumbnail=True, at_skips=True
+)

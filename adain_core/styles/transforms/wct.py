@@ -6,7 +6,6 @@ from torch import Tensor
 
 from ...networks.gaussian import coloring_map, move_by
 from ..stats import StyleStats
-from .adain import ADAIN
 from .base import Transform, content_stats
 
 
@@ -19,4 +18,4 @@ def wct(
     return move_by(matrix, features, content.mean[tap], style.mean[tap])
 
 
-WCT = Transform("wct", "matches covariances too", wct, needs=("covariance",), takes=("covariance",), shallow=ADAIN)
+WCT = Transform("wct", "matches covariances too", wct, needs=("covariance",), takes=("covariance",), at_skips=True)

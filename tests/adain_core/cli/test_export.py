@@ -37,12 +37,12 @@ def write_model(path: Path, skips: str) -> StyleTransfer:
     return model
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory) -> tuple[StyleTransfer, Path]:
+@pytest.fixture(scope="module", params=["concat-content-adain", "concat-content-transport"])
+def exported(request, tmp_path_factory) -> tuple[StyleTransfer, Path]:
     """A model whose skips take statistics too, and the folder of its files."""
     needs_onnx()
     folder = tmp_path_factory.mktemp("export")
-    model = write_model(folder / "tiny.safetensors", "concat-content-adain")
+    model = write_model(folder / "tiny.safetensors", request.param)
     assert main(["export", str(folder / "tiny.safetensors"), "-o", str(folder / "files")]) == 0
     return model, folder / "files"
 
@@ -76,13 +76,14 @@ def test_several_styles_are_mixed_by_their_numbers(exported):
 def test_the_files_say_what_they_are_and_not_where_they_were_made(exported):
     import onnx
 
-    _, folder = exported
+    model, folder = exported
     for name in (STYLE_FILE, PAINT_FILE):
         file = onnx.load(folder / name)
         metadata = {entry.key: entry.value for entry in file.metadata_props}
         assert metadata["space"] == "tiny" and metadata["license"] == "CC0-1.0" and metadata["version"]
         widths = dict(zip(("relu4_1", "relu1_1", "relu2_1", "relu3_1"), np.roll(TINY_WIDTHS, 1), strict=True))
         parts = {f"{part}.{tap}": width for tap, width in widths.items() for part in ("mean", "std")}
+        parts |= {f"covariance.{tap}": widths[tap] ** 2 for tap in model.skips.transported}
         assert json.loads(metadata["statistics"]) == parts
         assert list(json.loads(metadata["statistics"])) == list(parts)
         assert [(entry.domain, entry.version) for entry in file.opset_import] == [("", 18)]

@@ -90,7 +90,7 @@ def test_arguments_out_of_range_are_refused(options):
         FilmOptions(**options)
 
 
-@pytest.mark.parametrize("skips", ["plain", "concat-content-adain"])
+@pytest.mark.parametrize("skips", ["plain", "concat-content-adain", "concat-content-transport"])
 @pytest.mark.parametrize("masked", [False, True])
 def test_frames_without_smoothing_are_pictures_one_by_one(skips, masked):
     model, frames = lively_model(skips), random_picture(40, 48, batch=3)
@@ -102,7 +102,7 @@ def test_frames_without_smoothing_are_pictures_one_by_one(skips, masked):
     torch.testing.assert_close(result, model(frames, style, mask=mask), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("skips", ["plain", "concat-content-adain"])
+@pytest.mark.parametrize("skips", ["plain", "concat-content-adain", "concat-content-transport"])
 def test_batches_make_no_difference(skips):
     model, frames = lively_model(skips), random_picture(40, 48, batch=4)
     style = model.compute_style_stats(random_picture(32, 32, seed=1))
@@ -121,7 +121,7 @@ def walking_mask(frames: int, empty: int) -> list[torch.Tensor]:
     return masks
 
 
-@pytest.mark.parametrize("skips", ["plain", "concat-content-adain"])
+@pytest.mark.parametrize("skips", ["plain", "concat-content-adain", "concat-content-transport"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_what_is_smoothed_is_what_the_mask_shows(skips, batch):
     model, frames, masks = lively_model(skips), random_picture(40, 48, batch=6), walking_mask(6, empty=2)
@@ -215,6 +215,16 @@ def test_flicker_counts_only_what_stands_still():
     frames[1, :, :, 100:] = 0.5
     still = 160 - 20 - 24
     assert flicker(frames, content) == pytest.approx(0.5 * 60 / still)
+
+
+@pytest.mark.parametrize("tap", ["relu1_1", "relu4_1"])
+def test_covariances_are_smoothed_at_all_taps(tap):
+    model, frames = lively_model("concat-content-transport"), random_picture(32, 32, batch=2)
+    measured = [model.compute_content_stats(model.encode(x), detail=("covariance",)) for x in frames.split(1)]
+    smooth = StatisticsFilter(FilmOptions(0.75, cut=1e3))
+    _, second = (smooth(one).covariance[tap] for one in measured)
+    first, last = (one.covariance[tap] for one in measured)
+    torch.testing.assert_close(second, 0.75 * first + 0.25 * last)
 
 
 @pytest.mark.parametrize("transform", sorted(TRANSFORMS))

@@ -141,7 +141,7 @@ def test_a_decoder_without_the_maps_that_it_needs_is_refused(kind):
             decoder(features, maps)
 
 
-@pytest.mark.parametrize("parts", [("nope",), ("add", "photo"), ("concat", "style", True)])
+@pytest.mark.parametrize("parts", [("nope",), ("add", "photo"), ("concat", "style", "adain"), ("add", "both", "norm")])
 def test_skips_of_no_kind_are_refused(parts):
     with pytest.raises(ValueError, match="no kind of decoder"):
         Skips(*parts)

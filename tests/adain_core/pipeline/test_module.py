@@ -18,7 +18,7 @@ from adain_core.pipeline.analyzer import StyleAnalyzer
 from adain_core.pipeline.transfer import StyleTransfer
 from tests.helpers import TINY_WIDTHS, lively_model, random_picture, tiny_model
 
-KINDS = ["plain", "add-content", "concat-both", "concat-content-adain"]
+KINDS = ["plain", "add-content", "concat-both", "concat-content-adain", "concat-content-transport"]
 
 
 def pictures() -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,7 @@ def blended(model, picture, **options):
     return model.blend(features, model.compute_style_stats(random_picture(61, 33, seed=2)), mask=mask)
 
 
-@pytest.mark.parametrize("skips", ["add-content", "concat-both", "concat-content-adain"])
+@pytest.mark.parametrize("skips", ["add-content", "concat-both", "concat-content-adain", "concat-content-transport"])
 @pytest.mark.parametrize("tile", ["off", 64])
 def test_maps_that_were_kept_are_those_that_would_be_computed_again(skips, tile):
     model, picture = lively_model(skips), random_picture(100, 140, batch=2)
@@ -24,6 +24,21 @@ def test_maps_that_were_kept_are_those_that_would_be_computed_again(skips, tile)
     for tap in again.mean:
         torch.testing.assert_close(first.mean[tap], again.mean[tap], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(first.std[tap], again.std[tap], rtol=1e-4, atol=1e-5)
+    assert first.covariance.keys() == again.covariance.keys() == set(model.skips.transported)
+    for tap in again.covariance:
+        torch.testing.assert_close(first.covariance[tap], again.covariance[tap], rtol=1e-4, atol=1e-5)
+
+
+def test_covariances_that_were_given_in_part_are_measured_in_the_rest():
+    """Means that were smoothed stay; what a transform takes besides is the picture's own, in a tile that of all."""
+    model, picture = lively_model("concat-content-adain"), random_picture(100, 140)
+    style = model.compute_style_stats(random_picture(40, 90, seed=1), detail=("covariance",))
+    features = model.encode(picture)
+    content = model.compute_content_stats(features)
+    blended = model.blend(features, style, transform="gaussian-ot", content=content)
+    assert not content.covariance
+    expected = model.decode(model.blend(features, style, transform="gaussian-ot"), "off")
+    torch.testing.assert_close(model.decode(blended, 64), expected, rtol=0, atol=2e-4)
 
 
 def test_nothing_is_kept_of_what_takes_several_tiles_or_joins_no_decoder():

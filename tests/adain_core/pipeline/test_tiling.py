@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adain_core.networks.encoder import STYLE_TAPS
 from adain_core.networks.skips import SKIP_TAPS
 from adain_core.pipeline import tiling
 from adain_core.pipeline.tiling import Tile, for_each_tile, grid_of, plan_tiles
@@ -10,7 +11,15 @@ from adain_core.runtime.memory import is_out_of_memory
 from adain_core.styles.stats import RunningStats, moments_of
 from tests.helpers import lively_model, random_picture, tiny_model
 
-DECODERS = ["plain", "add-content", "add-style", "concat-content", "concat-both", "concat-both-adain"]
+DECODERS = [
+    "plain",
+    "add-content",
+    "add-style",
+    "concat-content",
+    "concat-both",
+    "concat-both-adain",
+    "add-both-transport",
+]
 
 
 @pytest.mark.parametrize("skips", DECODERS)
@@ -30,6 +39,21 @@ def test_tiles_give_the_picture_of_the_whole(skips):
     check()
 
 
+@pytest.mark.parametrize("transform", ["wct", "gaussian-ot"])
+@pytest.mark.parametrize("skips", ["concat-content-adain", "concat-content-transport"])
+def test_covariances_at_all_taps_give_tiles_the_picture_of_the_whole(transform, skips):
+    model, content = lively_model(skips), random_picture(90, 130, batch=2)
+    mask = torch.zeros(50, 60)
+    mask[:, 20:] = 1
+    options = {"alpha": 0.8, "mask": mask, "regions": [(1 - mask, random_picture(61, 133, seed=2))]}
+    whole, tiled, adain = (
+        model(content, random_picture(90, 40, seed=1), tile=tile, transform=name, **options)
+        for tile, name in (("off", transform), (48, transform), ("off", "adain"))
+    )
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=2e-4)
+    assert (whole - adain).abs().mean() > 1e-3
+
+
 def test_the_picture_would_show_a_halo_that_is_too_small(monkeypatch):
     model, content = lively_model("plain"), random_picture(150, 150)
     style = model.compute_style_stats(random_picture(64, 64, seed=1))
@@ -40,10 +64,12 @@ def test_the_picture_would_show_a_halo_that_is_too_small(monkeypatch):
 
 def test_statistics_of_tiles_are_those_of_the_whole():
     model, picture, mask = lively_model("plain"), random_picture(100, 140), torch.rand(30, 20)
-    whole, tiled = (model.compute_style_stats(picture, mask, tile=tile) for tile in ("off", 32))
-    for tap in whole.mean:
-        torch.testing.assert_close(tiled.mean[tap], whole.mean[tap], rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(tiled.std[tap], whole.std[tap], rtol=1e-5, atol=1e-5)
+    detail = ("covariance",)
+    whole, tiled = (model.compute_style_stats(picture, mask, detail=detail, tile=tile) for tile in ("off", 32))
+    for part in ("mean", "std", "covariance"):
+        assert getattr(whole, part).keys() == set(STYLE_TAPS)
+        for tap in STYLE_TAPS:
+            torch.testing.assert_close(getattr(tiled, part)[tap], getattr(whole, part)[tap], rtol=1e-4, atol=1e-5)
 
 
 def test_merging_is_stable_far_from_zero():
@@ -90,7 +116,7 @@ def test_statistics_of_a_tile_that_did_not_fit_are_counted_once(monkeypatch):
     expected = tiling.TiledEncoder(model.encoder).measure(picture, ("relu1_1",), weights, tiles)
     calls = []
 
-    def hungry(maps, weight=None):
+    def hungry(maps, weight=None, covariance_at=()):
         calls.append(weight)
         if len(calls) == 2:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
@@ -149,8 +175,9 @@ def test_work_can_be_interrupted_between_tiles():
     assert reports == [0, 1 / 16, 2 / 16]
 
 
-def test_low_memory_is_close_and_says_so(caplog):
-    model, content = lively_model("concat-content-adain"), random_picture(700, 620)
+@pytest.mark.parametrize("skips", ["concat-content-adain", "concat-content-transport"])
+def test_low_memory_is_close_and_says_so(skips, caplog):
+    model, content = lively_model(skips), random_picture(700, 620)
     style, mask = model.compute_style_stats(random_picture(96, 96, seed=1)), torch.rand(9, 9)
     exact, close = (model(content, style, mask=mask, tile=200, low_memory=low) for low in (False, True))
     assert "approximate" in caplog.text

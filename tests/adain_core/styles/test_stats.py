@@ -137,14 +137,18 @@ def test_pictures_go_on_only_where_there_is_one_for_each_style():
 def test_statistics_of_parts_of_different_shapes_are_those_of_the_whole(masked):
     features = 3 + torch.randn(2, 4, 12, 10) * torch.rand(2, 4, 1, 10)
     weight = torch.rand(2, 1, 12, 10) * torch.tensor([1.0, 0.1]).view(2, 1, 1, 1) if masked else None
-    running = RunningStats(2)
+    running, joint = RunningStats(2), RunningStats(2)
     for rows in (slice(0, 3), slice(3, 12)):
         for columns in (slice(0, 8), slice(8, 10)):
             part = weight[..., rows, columns] if masked else None
-            running.add(slice(0, 2), moments_of({"relu4_1": features[..., rows, columns]}, part))
-    whole, merged = StyleStats.measure({"relu4_1": features}, "s", weight), running.result("s")
-    torch.testing.assert_close(merged.mean["relu4_1"], whole.mean["relu4_1"])
-    torch.testing.assert_close(merged.std["relu4_1"], whole.std["relu4_1"])
+            maps = {"relu4_1": features[..., rows, columns]}
+            running.add(slice(0, 2), moments_of(maps, part))
+            joint.add(slice(0, 2), moments_of(maps, part, maps))
+    whole = StyleStats.measure({"relu4_1": features}, "s", weight, ("covariance",))
+    for merged in (running.result("s"), joint.result("s")):
+        torch.testing.assert_close(merged.mean["relu4_1"], whole.mean["relu4_1"])
+        torch.testing.assert_close(merged.std["relu4_1"], whole.std["relu4_1"])
+    torch.testing.assert_close(merged.covariance["relu4_1"], whole.covariance["relu4_1"], rtol=1e-4, atol=1e-5)
 
 
 def test_flat_parts_have_the_smallest_deviation():

@@ -2,14 +2,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from adain_core.networks.gaussian import barycenter, transport_map
+from adain_core.networks.gaussian import barycenter, coloring_map, transport_map
 from adain_core.networks.normalization import adaptive_instance_norm, mean_std
+from adain_core.networks.skips import SKIP_TAPS, Skips
 from adain_core.pipeline.blend import Blend
 from adain_core.styles.distribution import covariance, quantiles
 from adain_core.styles.stats import StyleStats, merge, mix, mix_by_transport
 from adain_core.styles.transforms import TRANSFORMS
 
 TAP = "relu4_1"
+ADAIN_SKIPS = Skips.parse("concat-content-adain")
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 EVERYTHING = ("covariance", "quantiles")
 
@@ -245,6 +247,72 @@ def test_gradients_reach_the_content(name, content, style):
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_shallow_taps_take_a_style_of_means_and_deviations_alone(name, content, style):
     plain = StyleStats.measure({TAP: style}, "s")
-    shallow = Blend(plain, transform=TRANSFORMS[name]).shallow().apply(content, content, TAP)
+    blend = Blend(plain, transform=TRANSFORMS[name]).at_skip(ADAIN_SKIPS, TAP)
     expected = apply(name if name == "instance-norm" else "adain", content, style)
-    torch.testing.assert_close(shallow, expected)
+    torch.testing.assert_close(blend.apply(content, content, TAP), expected)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_covariances_are_matched_at_shallow_taps_that_have_them(name, content, style):
+    blend = Blend(measured(style), transform=TRANSFORMS[name]).at_skip(ADAIN_SKIPS, TAP)
+    acts = name in ("instance-norm", "wct", "gaussian-ot")
+    torch.testing.assert_close(blend.apply(content, content, TAP), apply(name if acts else "adain", content, style))
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_decoder_with_transport_has_it_at_its_first_tap_and_adain_at_the_others(name):
+    style = StyleStats.measure({tap: correlated(1, 6, 9, 11) for tap in SKIP_TAPS}, "s", covariance_at=SKIP_TAPS[:1])
+    blend = Blend(style, transform=TRANSFORMS[name])
+    acting = [blend.at_skip(Skips.parse("concat-content-transport"), tap).transform.name for tap in SKIP_TAPS]
+    stays = name in ("instance-norm", "wct")
+    assert acting[0] == (name if stays else "gaussian-ot")
+    assert acting[1:] == [name if name == "instance-norm" else "adain"] * 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["wct", "gaussian-ot"])
+def test_strips_of_a_large_map_move_as_the_map_does(name, dtype):
+    content = correlated(2, 6, 300, 200).to(dtype)
+    style = correlated(1, 6, 20, 20, seed=1)
+    with torch.no_grad():
+        strips = apply(name, content, style)
+    whole = apply(name, content, style)
+    assert strips.dtype == dtype
+    torch.testing.assert_close(strips, whole, rtol=1e-2 if dtype == torch.bfloat16 else 1e-4, atol=1e-4)
+
+
+def test_a_picture_in_its_own_style_stays_as_it_is(content):
+    for name in ("wct", "gaussian-ot"):
+        torch.testing.assert_close(apply(name, content[:1], content[:1]), content[:1], **CLOSE)
+
+
+@pytest.mark.parametrize("map_of", [coloring_map, transport_map])
+@pytest.mark.parametrize("source", [None, torch.eye(4), torch.diag(torch.tensor([3.0, 3.0, 2.0, 1.0]))])
+def test_the_gradients_of_maps_are_those_of_differences_even_where_eigenvalues_are_equal(map_of, source):
+    a, b = (covariance(correlated(1, 4, 5, 5, seed=seed)).double() for seed in (0, 1))
+    a = a if source is None else source.double()[None]
+    assert torch.autograd.gradcheck(map_of, (a.requires_grad_(), b.requires_grad_()))
+
+
+def test_the_gradients_of_flat_maps_stay_finite(style):
+    flat = torch.full((1, 6, 5, 5), 0.7).requires_grad_()
+    apply("gaussian-ot", flat, style).square().sum().backward()
+    assert flat.grad.isfinite().all()
+
+
+def test_a_graph_finds_the_same_map_without_eigenvalues(content, style):
+    a, b = covariance(content), covariance(style)
+    compiled = torch.compile(transport_map, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(a, b), transport_map(a, b), rtol=0, atol=1e-3)
+    scale = torch.tensor([1, 1, 1, 1e-3, 1e-3, 1e-6])
+    thin = transport_map(a * scale * scale[:, None], b)
+    error = compiled(a * scale * scale[:, None], b) - thin
+    assert error.norm() < 0.1 * thin.norm()  # eigenvalues below EPS are EPS there, and their sum with it here
+
+
+def test_covariances_are_exact_whatever_autocast_says(content):
+    expected = covariance(content)
+    with torch.autocast(content.device.type, torch.bfloat16):
+        found, moved = covariance(content), apply("gaussian-ot", content, content[:1])
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    torch.testing.assert_close(moved, apply("gaussian-ot", content, content[:1]), **CLOSE)
