@@ -15,6 +15,7 @@ from adain_core.styles.stats import StyleStats
 
 from .networks import LossNetwork, Stylizer
 from .recipe import Recipe
+from .steadiness import unsteadiness
 
 
 class Shown(torch.autograd.Function):
@@ -38,7 +39,7 @@ def loss_names(recipe: Recipe) -> list[str]:
     """What :class:`Objective` calls the terms of a run, without the total. Each has a key ``<name>_weight``."""
     names = [] if recipe.imitates_only else ["content", "style"]
     names += ["color", "chroma", "imitation"] if recipe.color_teacher else []
-    return names + [name for name in ("identity", "tv") if getattr(recipe, f"{name}_weight")]
+    return names + [name for name in ("identity", "tv", "steady") if getattr(recipe, f"{name}_weight")]
 
 
 class Objective(nn.Module):
@@ -85,6 +86,13 @@ class Objective(nn.Module):
             terms["identity"] = (self.stylizer(content, content, style_images).float() - content).abs().mean()
         if recipe.tv_weight:
             terms["tv"] = total_variation(pictures.float())
+        if recipe.steady_weight:
+            terms["steady"] = unsteadiness(
+                lambda moved: Shown.apply(self.stylizer(moved, style, style_images, stats=stats if shared else None)),
+                content,
+                Shown.apply(pictures),
+                content_numbers,
+            )
         weighted = [getattr(recipe, f"{name}_weight") * term for name, term in terms.items()]
         return {**terms, "total": torch.stack(weighted).sum()}
 

@@ -19,6 +19,7 @@ from training.build import build
 from training.networks import LossNetwork, Stylizer, initialize
 from training.objective import Objective, Shown, loss_names
 from training.recipe import Recipe
+from training.steadiness import unsteadiness
 
 
 @pytest.fixture
@@ -92,13 +93,16 @@ def test_a_value_beyond_white_or_black_is_led_back_but_not_further_away() -> Non
 def test_further_terms_are_added_with_their_weights(stylizer: Stylizer) -> None:
     content, style = random_picture(32, 32, seed=1), random_picture(32, 32, seed=2)
     images, network = torch.zeros(1, dtype=torch.long), LossNetwork(stylizer.encoder)
-    recipe = Recipe(identity_weight=3.0, tv_weight=0.7, content_weight=2.0, style_weight=5.0)
+    recipe = Recipe(identity_weight=3.0, tv_weight=0.7, steady_weight=9.0, content_weight=2.0, style_weight=5.0)
     terms = Objective(recipe, stylizer, network)(content, style, [0], [0], images)
     picture, itself = stylizer(content, style, images), stylizer(content, content, images)
     neighbors = picture.diff(dim=2).abs().mean() + picture.diff(dim=3).abs().mean()
     assert terms["identity"].item() == pytest.approx((itself - content).abs().mean().item(), rel=1e-4)
     assert terms["tv"].item() == pytest.approx(neighbors.item(), rel=1e-4)
-    total = 2 * terms["content"] + 5 * terms["style"] + 3 * terms["identity"] + 0.7 * terms["tv"]
+    unsteady = unsteadiness(lambda x: stylizer(x, style, images).clamp(0, 1), content, picture.clamp(0, 1), [0])
+    assert terms["steady"].item() == pytest.approx(unsteady.item(), rel=1e-4) and unsteady > 0
+    assert set(loss_names(recipe)) == terms.keys() - {"total"}
+    total = 2 * terms["content"] + 5 * terms["style"] + 3 * terms["identity"] + 0.7 * terms["tv"] + 9 * terms["steady"]
     assert terms["total"].item() == pytest.approx(total.item(), rel=1e-5)
 
 
