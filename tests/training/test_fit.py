@@ -116,13 +116,28 @@ def test_conditional_normalization_exports_a_style_for_each_image(
 
 
 def test_both_conventions_and_the_optional_terms(tmp_path: Path, fit_arguments: Arguments) -> None:
-    changes = ("convention=euclidean", "identity_weight=2", "tv_weight=3", "steps=2")
+    changes = ("convention=euclidean", "identity_weight=2", "tv_weight=3", "steady_weight=4", "steps=2")
     assert main(fit_arguments(tmp_path / "run", *changes)) == 0
     assert main(fit_arguments(tmp_path / "mse", "steps=2")) == 0
     row, mse = read_log(tmp_path / "run")[0], read_log(tmp_path / "mse")[0]
     assert row["content"] != pytest.approx(mse["content"])
     assert row["total"] > row["content"] + 10 * row["style"]
+    assert row["steady"] > 0
     assert mse["total"] == pytest.approx(mse["content"] + 10 * mse["style"], rel=1e-4)
+
+
+@pytest.mark.parametrize("learns", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_decoder_learns_with_transport_and_an_encoder_through_it(
+    learns: bool, precision: str, tmp_path: Path, fit_arguments: Arguments
+) -> None:
+    changes = [f"widths=[{','.join(map(str, TINY_WIDTHS))}]", "train_encoder=true"] if learns else []
+    changes += ["decoder=concat-content-transport", f"precision={precision}", "steps=3"]
+    assert main(fit_arguments(tmp_path / "run", *changes)) == 0
+    rows = read_log(tmp_path / "run")
+    assert len(rows) == 3 and rows[2]["total"] < 2 * rows[0]["total"]
+    model = StyleTransfer.from_pretrained(tmp_path / "run" / "run.safetensors", device="cpu")
+    assert str(model.skips) == "concat-content-transport"
 
 
 def test_results_take_on_the_coarse_colors_of_the_teacher(tmp_path: Path, fit_arguments: Arguments, data: Path) -> None:
