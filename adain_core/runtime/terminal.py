@@ -1,4 +1,4 @@
-"""Text for a terminal."""
+"""Text for a terminal, and for whoever else reads an error."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import unicodedata
 
 # Control and format characters, halves of surrogate pairs, separators of lines and paragraphs.
 _NOT_SHOWN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_LONGEST = 2000
 
 
 def printable(text: str) -> str:
@@ -14,3 +15,11 @@ def printable(text: str) -> str:
     return "".join(
         char.encode("unicode_escape").decode() if unicodedata.category(char) in _NOT_SHOWN else char for char in text
     )
+
+
+def sentence(message: str) -> str:
+    """A message that quotes from a file, which may hold names of megabytes: printable, and short by leaving out its
+    middle."""
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
+    return printable(message)

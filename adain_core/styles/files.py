@@ -23,6 +23,7 @@ from torch import Tensor
 from ..images.files import ImageError, opened
 from ..images.pictures import Picture, from_pil, to_pil
 from ..runtime.files import FORMAT, log_passed_over, write_tensors
+from ..runtime.terminal import sentence
 
 STYLE_SUFFIX = ".safetensors"
 MOST_QUANTILES = 4096
@@ -43,7 +44,10 @@ _MAX_THUMBNAIL_BYTES = 2**20
 
 
 class StyleFileError(ValueError):
-    """A style file cannot be found, read or written; the message says which, why and what was expected."""
+    """A style file cannot be found, read or written; the message says which, why and what was expected, in one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(sentence(message))
 
 
 @dataclass(frozen=True)

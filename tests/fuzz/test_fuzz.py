@@ -9,9 +9,11 @@ A failure names the case; the same seed gives the same cases in the same order.
 from __future__ import annotations
 
 import io
+import json
 import os
 import random
 import shlex
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -30,6 +32,7 @@ from adain_core.models.errors import WeightsError
 from adain_core.models.weights import Weights, load_weights, save_weights
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import Encoder
+from adain_core.runtime.terminal import printable
 from adain_core.styles.files import StyleFileError
 from adain_core.styles.stats import StyleStats
 from tests.helpers import random_picture, tiny_model
@@ -126,6 +129,47 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
     return bytes(data[: chance.choice([len(data), len(data), len(data), chance.randint(0, len(data))])])
 
 
+TYPES = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I64", "I8", "U8", "BOOL", "C64", "F4", "NONE")
+SIZES = (0, 1, 2, 3, 2**31, 2**40, 2**63, -1, 1.5, None)
+NUMBERS = (float("nan"), float("inf"), -float("inf"), 3e38, 1e-45, -1.0)
+
+
+def forged(content: bytes, chance: random.Random) -> bytes:
+    """A .safetensors file whose header is well formed and lies, or whose numbers are none."""
+    length = int.from_bytes(content[:8], "little")
+    header, data = json.loads(content[8 : 8 + length]), bytearray(content[8 + length :])
+    double = ""
+    for _ in range(chance.randint(1, 4)):
+        names = [name for name in header if name != "__metadata__"]
+        if not names:
+            break
+        entry = header[name := chance.choice(names)]
+        match chance.randrange(9):
+            case 0:
+                entry["dtype"] = chance.choice(TYPES)
+            case 1:
+                entry["shape"] = [chance.choice(SIZES) for _ in range(chance.randint(0, 5))]
+            case 2:
+                entry["data_offsets"] = chance.choice([header[chance.choice(names)]["data_offsets"], [0, 0], [8, 4]])
+            case 3:
+                entry["data_offsets"] = [0, chance.choice([len(data), len(data) + 4, 2**40])]
+            case 4:
+                header[chance.choice([name + "x", "\x1b[2J\n", "n" * 10**6, "", "relu4_1"])] = header.pop(name)
+            case 5:
+                double += f",{json.dumps(name)}:{json.dumps(header[chance.choice(names)])}"
+            case 6 if data:
+                place = chance.randrange(0, len(data), 4)
+                data[place : place + 4] = struct.pack("<f", chance.choice(NUMBERS))
+            case 7 if isinstance(metadata := header.get("__metadata__"), dict) and metadata:
+                key = chance.choice(list(metadata))
+                metadata[key] = chance.choice(["", "0", "-1", "9" * 5000, "1,1,1,1", "nan", "\x1b[2J", "concat-both"])
+            case 8:
+                header["__metadata__"] = chance.choice([None, {}, [], {"format": 1}, "text"])
+    text = json.dumps(header)[:-1] + double + "}"
+    size = chance.choice([len(text), len(text), len(text), len(text) + 1, len(text) - 1, 0, 2**40])
+    return size.to_bytes(8, "little") + text.encode() + data
+
+
 @contextmanager
 def bounded(case: str) -> Iterator[None]:
     """Whatever is done takes neither long nor much memory."""
@@ -165,12 +209,14 @@ def test_damaged_files(kind: Kind, cases: Iterator[tuple[int, random.Random]], t
     for number, chance in cases:
         name = chance.choice(list(sound))
         path = tmp_path / f"case-{number}-{name}"
-        path.write_bytes(damaged(sound[name], chance))
+        change = chance.choice([damaged, forged] if path.suffix == ".safetensors" else [damaged])
+        path.write_bytes(change(sound[name], chance))
         with bounded(path.name):
             try:
                 kind.read(path)
             except kind.error as refusal:
-                assert path.name in str(refusal) and "\n" not in str(refusal), str(refusal)
+                assert path.name in str(refusal) and len(str(refusal)) < 9000, str(refusal)[:9000]
+                assert str(refusal) == printable(str(refusal)), str(refusal)
         path.unlink()  # what fails stays
 
 

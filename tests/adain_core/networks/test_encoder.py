@@ -61,6 +61,8 @@ def test_gradients_reach_the_picture():
     assert image.grad.abs().sum() > 0
 
 
+@pytest.mark.skipif(torch.__version__ < "2.10", reason="training needs PyTorch 2.10; 2.7's meta device guesses wrong")
+@pytest.mark.skipif(torch.__version__ < "2.10", reason="training needs PyTorch 2.10; 2.7's meta device guesses wrong")
 def test_the_compiler_foresees_the_layout_of_the_upsampling_s_gradient():
     # torch.compile plans memory by what the meta device says; where the real gradient differs, training ends.
     strides = []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adain_core.runtime.terminal import printable
+from adain_core.runtime.terminal import printable, sentence
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,9 @@ from adain_core.runtime.terminal import printable
 def test_control_characters_are_escaped_and_nothing_else(name, shown):
     assert printable(name) == shown
     printable(name).encode()
+
+
+def test_a_sentence_that_quotes_much_is_shortened_in_its_middle():
+    assert sentence("a\n" + "n" * 1000) == "a\\n" + "n" * 1000
+    short = sentence("begin" + "n" * 10**7 + "end")
+    assert short.startswith("beginn") and "n ... n" in short and short.endswith("nend") and len(short) < 2100
