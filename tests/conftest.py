@@ -16,6 +16,7 @@ from tests.hub_server import Hub, serve
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="where the numeric tests compute: cpu (default), cuda, mps")
+    parser.addoption("--soak", type=int, default=6, help="how many pictures of all sizes the tests of memory stylize")
     parser.addoption("--fuzz-seconds", type=float, default=15, help="how long tests/fuzz goes on, all together")
     parser.addoption("--fuzz-seed", type=int, default=0, help="which cases tests/fuzz tries")
 

@@ -1,6 +1,5 @@
 """One process for a long time: its memory stays flat, interruptions break nothing, threads share a model."""
 
-import os
 import platform
 import random
 import subprocess
@@ -16,15 +15,16 @@ from tests.adain_core.pipeline.soak import KINDS
 from tests.helpers import ROOT, random_picture, tiny_model
 
 WARM_UP = 30
-# The full soak: ADAIN_SOAK=500, with sides of up to 900 pixels. A shorter one notices a leak of a picture per run as
-# well.
-RUNS = int(os.environ.get("ADAIN_SOAK", "120"))
-SIDE = 900 if RUNS >= 500 else 200
+# These notice a leak of a picture per run; --soak 500 takes larger pictures as well.
+FEWEST = 120
+MANY = 500
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs Linux's /proc and glibc's malloc_trim")
-def test_memory_stays_flat_over_pictures_of_all_sizes():
-    command = [sys.executable, "-m", "tests.adain_core.pipeline.soak", *map(str, (WARM_UP, RUNS, SIDE))]
+def test_memory_stays_flat_over_pictures_of_all_sizes(request):
+    runs = max(FEWEST, request.config.getoption("--soak"))
+    side = 900 if runs >= MANY else 200
+    command = [sys.executable, "-m", "tests.adain_core.pipeline.soak", *map(str, (WARM_UP, runs, side))]
     soak = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     warm, last, held = map(int, soak.stdout.split())
     assert last < 1.05 * warm
