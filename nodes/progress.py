@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from time import monotonic
+from time import perf_counter
 
 from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy.utils import ProgressBar
@@ -25,7 +25,7 @@ class NodeProgress:
 
     def __init__(self) -> None:
         self._bar = ProgressBar(_STEPS)
-        self._next = monotonic() + _PREVIEWS_AFTER
+        self._next = perf_counter() + _PREVIEWS_AFTER
 
     def __call__(self, share: float) -> None:
         throw_exception_if_processing_interrupted()
@@ -33,13 +33,13 @@ class NodeProgress:
 
     def preview(self, pictures: Tensor) -> None:
         """Show the last of some pictures [B, 3, H, W], if it is time for one."""
-        start = monotonic()
+        start = perf_counter()
         if start < self._next:
             return
         step = max(1, min(pictures.shape[-2:]) // _PREVIEW_SIDE)
         picture = to_pil(Picture(pictures[-1:, :, ::step, ::step]))
         self._bar.update_absolute(self._bar.current, preview=("JPEG", picture, _PREVIEW_SIDE))
-        end = monotonic()
+        end = perf_counter()
         self._next = end + _REST * (end - start)
 
     def previewed(self, results: Iterable[Tensor]) -> Iterator[Tensor]:

@@ -13,7 +13,7 @@ from ..adain_core.images.masks import checked_mask
 from ..adain_core.options import DETAILS, Options, StyleOptions
 from ..adain_core.pipeline.blend import Blend
 from ..adain_core.pipeline.features import Features
-from ..adain_core.runtime.progress import Progress, ignore_progress
+from ..adain_core.runtime.progress import Preview, Progress, ignore_preview, ignore_progress
 from ..adain_core.runtime.tables import options_of
 from ..adain_core.styles.stats import StyleStats, mix, mix_by_transport
 from ..adain_core.styles.transforms import TRANSFORMS
@@ -91,7 +91,7 @@ def blend(
     return replace(content, features=features)
 
 
-def decode(model: Model, content: Content, progress: NodeProgress) -> Tensor:
+def decode(model: Model, content: Content, progress: Progress, preview: Preview = ignore_preview) -> Tensor:
     """An IMAGE from a content.
 
     Raises:
@@ -106,7 +106,7 @@ def decode(model: Model, content: Content, progress: NodeProgress) -> Tensor:
     images = []
     for part, report in in_turn(stylizer.chunks(content.features.image), progress):
         piece = content.part(part).to(stylizer.device)
-        pictures = stylizer.decode(piece.features, progress=report, preview=progress.preview)
+        pictures = stylizer.decode(piece.features, progress=report, preview=preview)
         images.append(to_image(pictures, piece.opacity))
     return join(images)
 
@@ -284,4 +284,5 @@ class AdaINDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Model, features: Content) -> io.NodeOutput:
-        return io.NodeOutput(decode(model, features, NodeProgress()))
+        progress = NodeProgress()
+        return io.NodeOutput(decode(model, features, progress, progress.preview))

@@ -5,6 +5,7 @@ import os
 import urllib.error
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -45,6 +46,20 @@ RUN = """() => new Promise((resolve) => {
     }
     window.app.extensionManager.command.execute("Comfy.QueuePrompt")
 })"""
+THUMBNAILS = """async (names) => {
+    window.app.graph.clear()
+    const node = window.LiteGraph.createNode("AdaINLoadStyle")
+    window.app.graph.add(node)
+    const [style, { element }] = node.widgets
+    const shown = []
+    for (const name of names) {
+        style.value = name
+        style.callback?.(name)
+        await element.decode()
+        shown.push([element.src, element.naturalWidth])
+    }
+    return shown
+}"""
 READY = "() => window.app?.graph && window.LiteGraph?.registered_node_types['AdaINStylize']"
 PATIENCE_MS = 120_000
 SETTLE_MS = 1_000
@@ -122,6 +137,13 @@ def test_the_nodes_of_a_template_do_not_overlap(page, server, path):
 def test_the_first_template_runs_at_the_first_press_of_run(page):
     page.evaluate(LOAD, [json.loads(WORKFLOWS[0].read_text()), WORKFLOWS[0].stem])
     assert page.evaluate(RUN) == "execution_success"
+
+
+def test_load_style_shows_the_thumbnail_of_what_is_chosen(page):
+    names = ["flow.safetensors", "cubism/delaunay-eiffel-tower.safetensors"]
+    shown = page.evaluate(THUMBNAILS, names)
+    assert [source.split("=")[-1] for source, _ in shown] == [quote(name, safe="") for name in names]
+    assert [width for _, width in shown] == [96, 96]
 
 
 def test_only_graphs_with_a_node_of_this_pack_ask_for_pictures(page):
