@@ -54,7 +54,7 @@ print(json.dumps({{name: node.info() for name, node in nodes.items()}}))
 
 
 def sockets(info):
-    """Name, type and, for the pack's own, every option of each input."""
+    """Name, type and, for the pack's own, whether it is required and every option of each input."""
     own = info["name"].startswith("AdaIN")
     found = {}
     for part in ("required", "optional"):
@@ -62,7 +62,9 @@ def sockets(info):
             settings = dict(options[0]) if options and own else {}
             # Lists of files differ, and so do values that the server adds of its own accord.
             settings = {k: v for k, v in settings.items() if k not in ("options", "multiselect", "multiline")}
-            found[part, name] = ("COMBO" if isinstance(kind, list) else kind, settings)
+            # A choice may bring further inputs in newer versions.
+            choice = isinstance(kind, list) or kind.startswith("COMFY_DYNAMICCOMBO")
+            found[part if own else "", name] = ("COMBO" if choice else kind, settings)
     return found
 
 
