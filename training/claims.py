@@ -257,7 +257,7 @@ def row_of(claim: Claim, lab: Laboratory) -> str:
     try:
         finding = claim.test(lab)
     except (TrainingError, WeightsError) as error:
-        return f"| {claim.text} | {claim.place} | not measured: {str(error).rstrip('.')} | |\n"
+        return f"| {claim.text} | {claim.place} | not measured: {str(error).partition('. ')[0].rstrip('.')} | |\n"
     return f"| {claim.text} | {claim.place} | {finding.measured} | {'yes' if finding.holds else 'no'} |\n"
 
 

@@ -86,3 +86,21 @@ def test_a_contact_sheet_has_a_place_for_each_picture():
     for i, (_, picture) in enumerate(pictures):
         place = middle + i % library.COLUMNS * step, middle + i // library.COLUMNS * line
         assert sheet.getpixel(place) == picture.getpixel((0, 0))
+
+
+def test_the_normalizations_of_the_study_learned_styles_that_look_like_theirs():
+    model = StyleTransfer.from_pretrained("study-norm-conditional", device="cpu")
+    pictures = {path.name: path for path in EXAMPLES.glob("style_*.jpg")}
+    learned = {path.stem: path for path in (EMBEDDED_STYLES / "study-norm-conditional").iterdir()}
+    assert learned.keys() == pictures.keys()
+    content = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    colors = {name: model(content, StyleStats.load(path)).mean((0, 2, 3)) for name, path in learned.items()}
+    means = {
+        name: torch.from_numpy(np.asarray(Image.open(path).convert("RGB").resize((1, 1), Image.Resampling.BOX)) / 255)
+        for name, path in pictures.items()
+    }
+    for name, color in colors.items():
+        distances = {other: (means[other].flatten() - color).norm().item() for other in means}
+        assert sorted(distances, key=distances.get).index(name) < 3, name
+    (instance,) = (EMBEDDED_STYLES / "study-norm-instance").iterdir()
+    assert StyleStats.load(instance).space == model.space
