@@ -42,7 +42,6 @@ _TORCHVISION_FILES = ("dcbb9e9d", "11aea017")
 MAX_WIDTH = 4096
 
 _log = logging.getLogger(__name__)
-
 Network = TypeVar("Network", Encoder, Decoder)
 
 
@@ -90,9 +89,8 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
     """
     path = Path(path)
     metadata, tensors = _read(path)
-    if metadata.get("format") != FORMAT:
-        return from_checkpoint(tensors, path)
-    return _from_metadata(path, metadata, tensors)
+    ours = metadata.get("format") == FORMAT
+    return _from_metadata(path, metadata, tensors) if ours else from_checkpoint(tensors, path)
 
 
 def from_checkpoint(
@@ -166,10 +164,9 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str
         decoder = Decoder(widths[:4], skips, metadata.get("style") == "inside") if "decoder" in states else None
     if encoder:
         build(encoder, states["encoder"], path)
+        check_space(space, encoder, path)
     if decoder:
         build(decoder, states["decoder"], path)
-    if encoder:
-        check_space(space, encoder, path)
     return Weights(space, encoder, decoder, dict(metadata), path)
 
 
@@ -210,15 +207,13 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], dtype: torch.dt
     """
     modules = {"encoder": weights.encoder, "decoder": weights.decoder}
     present = {part: module for part, module in modules.items() if module}
-    prefix = len(present) == 2
     tensors = {
-        f"{part}.{key}" if prefix else key: value.detach().cpu().to(dtype).contiguous()
+        f"{part}.{key}" if len(present) == 2 else key: value.detach().cpu().to(dtype).contiguous()
         for part, module in present.items()
         for key, value in module.state_dict().items()
     }
-    widths = next(iter(present.values())).widths
-    metadata = {**weights.info, "kind": weights.kind, "space": weights.space}
-    metadata["widths"] = ",".join(map(str, widths))
+    widths = ",".join(map(str, next(iter(present.values())).widths))
+    metadata = {**weights.info, "kind": weights.kind, "space": weights.space, "widths": widths}
     if weights.decoder:
         metadata["decoder"] = str(weights.decoder.skips)
         metadata["skip_strength"] = str(weights.decoder.skips.strength)
