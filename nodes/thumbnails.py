@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from io import BytesIO
 
 from aiohttp import web
@@ -14,11 +15,11 @@ from .library import style_path
 async def thumbnail(request: web.Request) -> web.Response:
     """Answer ``?style=NAME`` with the JPEG of a style that Load Style lists; without one there is nothing to see."""
     try:
-        picture = read_style(style_path(request.query.get("style", "")))[0].thumbnail
-    except ValueError as error:
+        style, _ = await asyncio.to_thread(read_style, style_path(request.query.get("style", "")))
+    except (ValueError, OSError) as error:
         return web.Response(status=404, text=str(error))
-    if picture is None:
+    if style.thumbnail is None:
         return web.Response(status=404, text="This style has no thumbnail.")
     jpeg = BytesIO()
-    to_pil(Picture(picture)).save(jpeg, "JPEG", quality=90)
+    to_pil(Picture(style.thumbnail)).save(jpeg, "JPEG", quality=90)
     return web.Response(body=jpeg.getvalue(), content_type="image/jpeg")

@@ -184,9 +184,10 @@ class Recipe(BaseModel):
         self._check(self.size[0] <= self.size[1], "size", "the smaller side first")
         parts = self.batch_size % self.accumulate == 0
         self._check(parts, "accumulate", f"a divisor of batch_size = {self.batch_size}")
-        self._check(
-            bool(self.color_teacher) or not self.imitates_only, "color_teacher", "a teacher where nothing else teaches"
-        )
+        for key in ("chroma_weight", "imitation_weight"):
+            self._check(bool(self.color_teacher) or not getattr(self, key), key, "0 without a color_teacher")
+        taught = self.color_teacher and (self.color_weight or self.chroma_weight or self.imitation_weight)
+        self._check(bool(taught) or not self.imitates_only, "color_teacher", "a teacher where nothing else teaches")
         skips = Skips.parse(self.decoder, self.skip_strength)
         if self.normalization != "adain":
             plain = not (skips.normalization or skips.need_style_image)

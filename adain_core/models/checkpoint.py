@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -76,7 +75,7 @@ def _check_size(path: Path) -> None:
 
 
 def _check_content(path: Path) -> None:
-    """Refuse what takes more memory or time than the file is large."""
+    """Refuse what takes far more memory or time than its size suggests."""
     with path.open("rb") as file:
         if file.read(2) == b"PK":
             _check_archive(path)
@@ -95,7 +94,8 @@ def _check_archive(path: Path) -> None:
             raise ValueError("it unpacks to more bytes than it has")
         for member in members:
             if member.filename.lower().endswith("data.pkl"):
-                check_operations(io.BytesIO(archive.read(member)))
+                with archive.open(member) as operations:
+                    check_operations(operations)
 
 
 def _tensors_of(path: Path, content: object) -> dict[str, Tensor]:
@@ -112,7 +112,8 @@ def _tensors_of(path: Path, content: object) -> dict[str, Tensor]:
         if prefix in tensors:
             raise ValueError(f"it has two values of the name '{prefix}'")
         if isinstance(value, Tensor):
-            if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            stored = value.untyped_storage().nbytes()
+            if value.is_meta or stored > path.stat().st_size or value.numel() * value.element_size() > stored:
                 raise ValueError(f"'{prefix}' claims more numbers than the file holds")
             tensors[prefix] = value.detach()
         elif isinstance(value, Mapping):

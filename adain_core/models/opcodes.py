@@ -15,13 +15,13 @@ _MOST_IN_A_TUPLE = 10_000
 _FIXED = {b"K": 1, b"M": 2, b"J": 4, b"G": 8, b"h": 1, b"j": 4, b"q": 1, b"r": 4, b"\x80": 1}
 _COUNTED = {b"X": 4, b"U": 1, b"\x8a": 1}
 _REMEMBER, _RECALL = (b"q", b"r"), (b"h", b"j")
-_VALUES = (*(b"N", b"\x88", b"\x89", b"]", b"}", b")", b"\x8f", b"K", b"M", b"J", b"G", b"X", b"U", b"\x8a"), b"c")
+_VALUES = (b"N", b"\x88", b"\x89", b"]", b"}", b")", b"\x8f", b"K", b"M", b"J", b"G", b"X", b"U", b"\x8a", b"c")
 # How many values an operation takes, all since the last mark where none is said: some make one of them, others put them
 # into the one below.
 _MAKERS = {b"t": None, b"\x85": 1, b"\x86": 2, b"\x87": 3, b"R": 2, b"\x81": 2, b"Q": 1}
 _FILLERS = {b"a": 1, b"e": None, b"s": 2, b"u": None, b"b": 1}
-# Functions that PyTorch would call, but that make much of a number or take long over a text.
-_COSTLY = {b"bytearray", b"encode"}
+# Functions that PyTorch would call, but that make much of a number, take long over a text or hold nothing.
+_COSTLY = {b"bytearray", b"encode", b"_rebuild_meta_tensor_no_storage"}
 
 
 def check_operations(file: IO[bytes]) -> None:
@@ -32,7 +32,7 @@ def check_operations(file: IO[bytes]) -> None:
     """
     try:
         _go_through(file)
-    except LookupError as error:
+    except (LookupError, EOFError) as error:
         raise ValueError("it is damaged") from error
 
 
@@ -51,6 +51,8 @@ def _go_through(file: IO[bytes]) -> None:
 
     for _ in range(_MOST_OPERATIONS):
         operation = file.read(1)
+        if not operation:
+            raise EOFError("the operations have no end")
         length = _FIXED.get(operation, 0) or int.from_bytes(file.read(_COUNTED.get(operation, 0)), "little")
         argument = file.read(length)
         if operation == b"c" and {file.readline().strip(), file.readline().strip()} & _COSTLY:

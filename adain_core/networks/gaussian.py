@@ -1,7 +1,8 @@
 """Maps between Gaussian distributions that are given by their covariances (Mroueh 2019, arXiv:1905.12828).
 
 All covariances are [B or 1, C, C]. Their eigenvalues count as at least ``EPS``, so that every map exists; roots are
-computed in float64 on the CPU, since not every device has them. All maps are differentiable.
+computed in float64 on the CPU, since not every device has them (in a graph by products of matrices). All maps are
+differentiable.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ def _double(covariance: Tensor) -> Tensor:
 
 
 def _roots(matrix: Tensor, smallest: float = EPS) -> tuple[Tensor, Tensor]:
-    """The square root of a symmetric matrix and its inverse; eigenvalues count as at least the smallest."""
+    """The square root of a symmetric matrix and its inverse; eigenvalues count as at least the smallest, which in a
+    graph, where they are not known, is added to all of them."""
     if torch.compiler.is_compiling():
         return _newton_roots(matrix + smallest * torch.eye(matrix.shape[-1]).to(matrix))
     root, inverse = _Roots.apply(matrix, smallest)

@@ -20,6 +20,7 @@ def printable(text: str) -> str:
 def sentence(message: str) -> str:
     """A message that quotes from a file, which may hold names of megabytes: printable, and short by leaving out its
     middle."""
+    message = printable(message)
     if len(message) > _LONGEST:
         message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
-    return printable(message)
+    return message

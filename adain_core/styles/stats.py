@@ -14,7 +14,7 @@ from torch import Tensor
 from ..images.masks import resize_mask
 from ..networks.gaussian import barycenter, weighted_mean
 from ..networks.normalization import EPS, mean_std, variance_and_mean
-from ..runtime.progress import Progress, ignore_progress
+from ..runtime.progress import Progress, ignore_progress, section
 from .distribution import covariance, products, quantiles, resample
 from .files import MOST_QUANTILES, read_style, write_style
 
@@ -261,14 +261,18 @@ def mix_by_transport(
 
     Args:
         styles, weights: as for :func:`mix`.
-        progress: as for :func:`adain_core.networks.gaussian.barycenter`, for each tap that has covariances.
+        progress: called with the share that is done.
 
     Raises:
         ValueError: as :func:`mix`.
     """
     mixed = mix(styles, weights)
     shares = _shares(weights, len(styles))
-    matrices = {tap: barycenter(xs, shares, progress) for tap, xs in _common(styles, "covariance").items()}
+    taps = _common(styles, "covariance")
+    matrices = {
+        tap: barycenter(xs, shares, section(progress, i / len(taps), (i + 1) / len(taps)))
+        for i, (tap, xs) in enumerate(taps.items())
+    }
     std = {tap: (x.diagonal(dim1=1, dim2=2)[..., None, None] + EPS).sqrt() for tap, x in matrices.items()}
     return replace(mixed, covariance=matrices, std=mixed.std | std)
 

@@ -29,7 +29,7 @@ def test_pytorch_is_loaded_when_a_name_is_first_used():
 
 
 def test_ctrl_c_while_pytorch_is_loaded(tmp_path):
-    (tmp_path / "torch.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    (tmp_path / "torch.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
     done = subprocess.run(
         [sys.executable, "-m", "adain_core", "info"],
         cwd=ROOT,

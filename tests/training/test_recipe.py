@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from adain_core.models.weights import embedded_models
 from tests.helpers import ROOT
 from training.command import TrainingError
+from training.gallery import LOGS
 from training.recipe import RECIPES, Recipe, load_recipe
 
 fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -72,6 +74,11 @@ def test_a_run_needs_something_to_learn_from() -> None:
         load_recipe("paper", nothing)
     assert load_recipe("paper", [*nothing, "color_teacher=vgg19-plain"]).imitates_only
     assert not load_recipe("paper", ["content_weight=0"]).imitates_only
+    with pytest.raises(TrainingError, match="expected a teacher"):
+        load_recipe("paper", [*nothing, "color_teacher=vgg19-plain", "color_weight=0"])
+    for key in ("chroma_weight", "imitation_weight"):
+        with pytest.raises(TrainingError, match=f"'{key}' = 4.0: expected 0 without a color_teacher"):
+            load_recipe("paper", [f"{key}=4"])
 
 
 def test_pre_normalized_images_have_a_teacher_only_to_imitate() -> None:
@@ -154,8 +161,9 @@ def test_any_file_gives_a_recipe_or_a_refusal(tmp_path: Path, content: bytes) ->
     read(str(tmp_path / "any.toml"), [])
 
 
-def test_an_installed_package_holds_recipes_and_lineage() -> None:
+def test_an_installed_package_holds_recipes_lineage_and_logs() -> None:
     tables = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     patterns = tables["package-data"]["training"]
     packed = {path for pattern in patterns for path in RECIPES.parent.glob(pattern)}
-    assert packed == {*RECIPES.glob("*.toml"), RECIPES.parent / "lineage.toml"}
+    logs = {LOGS / f"{name}.csv" for name in embedded_models() if name.startswith("study-")}
+    assert packed == {*RECIPES.glob("*.toml"), RECIPES.parent / "lineage.toml", *logs}

@@ -29,7 +29,7 @@ def test_info_lists_embedded_models_ones_own_and_presets(tmp_path, monkeypatch, 
     out = capsys.readouterr().out
     for name in (*embedded_models(), "mine", "broken", *PRESETS):
         assert re.search(rf"^{name}: ", out, re.MULTILINE), name
-    assert out.count("with its one style inside") == 1
+    assert out.count("with its one style inside") == 2  # mine and study-norm-batch
     assert "hf://timm/vgg19.tv_in1k/model.safetensors@" in out
 
 

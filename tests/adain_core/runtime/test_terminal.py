@@ -27,3 +27,4 @@ def test_a_sentence_that_quotes_much_is_shortened_in_its_middle():
     assert sentence("a\n" + "n" * 1000) == "a\\n" + "n" * 1000
     short = sentence("begin" + "n" * 10**7 + "end")
     assert short.startswith("beginn") and "n ... n" in short and short.endswith("nend") and len(short) < 2100
+    assert len(sentence("\U000e0001" * 5000)) < 2100

@@ -155,3 +155,11 @@ def test_flat_parts_have_the_smallest_deviation():
     running = RunningStats(1)
     running.add(slice(0, 1), moments_of({"relu4_1": torch.ones(1, 2, 3, 3)}))
     torch.testing.assert_close(running.result("s").std["relu4_1"], torch.full((1, 2, 1, 1), EPS**0.5))
+
+
+def test_the_progress_of_a_mix_by_transport_never_falls_back():
+    maps = [{tap: torch.rand(1, 3, 4, 4) for tap in ("relu1_1", "relu4_1")} for _ in range(2)]
+    styles = [StyleStats.measure(taps, "s", detail=("covariance",)) for taps in maps]
+    shares = []
+    mix_by_transport(styles, progress=shares.append)
+    assert shares == sorted(shares) and shares[-1] == 1 and len(set(shares)) > 2
