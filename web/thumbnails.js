@@ -19,6 +19,9 @@ function addThumbnail(node) {
   const style = node.widgets.find(({ name }) => name === "style")
   const picture = document.createElement("img")
   picture.style.objectFit = "contain"
+  // Styles that were learned have none: a browser's sign of a broken picture would alarm.
+  picture.addEventListener("error", () => (picture.style.visibility = "hidden"))
+  picture.addEventListener("load", () => (picture.style.visibility = "visible"))
   const show = () => {
     picture.alt = style.value
     picture.src = api.apiURL(`/adain/thumbnail?style=${encodeURIComponent(style.value)}`)
