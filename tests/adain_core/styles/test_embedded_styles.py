@@ -8,6 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from adain_core.images.files import read_picture
+from adain_core.images.pictures import scale_short_side
 from adain_core.models.weights import EMBEDDED_STYLES, load_encoder
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.styles.files import read_style
@@ -42,7 +44,7 @@ def test_a_painting_of_the_table_has_a_group_a_painter_and_a_small_file_with_a_t
     assert file.space == load_encoder("lite")[1], "run make library PAINTINGS=folder"
     assert row["painter"] in file.name and row["title"] in file.name and file.name == library.title(row)
     assert file.thumbnail.shape == (1, 3, 96, 96) and file.thumbnail.std() > 0.01
-    assert len(tensors) == 8
+    assert {key for key in tensors if "covariance" in key} == {"covariance.relu1_1"} and len(tensors) == 9
 
 
 def test_the_paintings_are_thirty_in_the_public_domain_each_with_an_example_photograph():
@@ -93,7 +95,7 @@ def test_the_normalizations_of_the_study_learned_styles_that_look_like_theirs():
     pictures = {path.name: path for path in EXAMPLES.glob("style_*.jpg")}
     learned = {path.stem: path for path in (EMBEDDED_STYLES / "study-norm-conditional").iterdir()}
     assert learned.keys() == pictures.keys()
-    content = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    content = scale_short_side(read_picture(EXAMPLES / "photo_coffee.jpg").rgb, 128)
     colors = {name: model(content, StyleStats.load(path)).mean((0, 2, 3)) for name, path in learned.items()}
     means = {
         name: torch.from_numpy(np.asarray(Image.open(path).convert("RGB").resize((1, 1), Image.Resampling.BOX)) / 255)
@@ -101,6 +103,6 @@ def test_the_normalizations_of_the_study_learned_styles_that_look_like_theirs():
     }
     for name, color in colors.items():
         distances = {other: (means[other].flatten() - color).norm().item() for other in means}
-        assert sorted(distances, key=distances.get).index(name) < 3, name
+        assert sorted(distances, key=distances.get).index(name) < 2, name
     (instance,) = (EMBEDDED_STYLES / "study-norm-instance").iterdir()
     assert StyleStats.load(instance).space == model.space
