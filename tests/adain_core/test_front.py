@@ -1,6 +1,7 @@
 """The package's front: its public names and the command line's first moment."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -36,5 +37,7 @@ def test_ctrl_c_while_pytorch_is_loaded(tmp_path):
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
+        # Where the tests run in a shell's background Ctrl-C is ignored, and a child inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "adain: interrupted.\n")
