@@ -1,8 +1,8 @@
 """Maps between Gaussian distributions that are given by their covariances (Mroueh 2019, arXiv:1905.12828).
 
-All covariances are [B or 1, C, C]. Their eigenvalues count as at least ``EPS``, so that every map exists; roots are
-computed in float64 on the CPU, since not every device has them (in a graph by products of matrices). All maps are
-differentiable.
+All covariances are [B or 1, C, C]. ``EPS`` is added to their eigenvalues, as it is to variances, so that every map
+exists; roots are computed in float64 on the CPU, since not every device has them (in a graph by products of matrices).
+All maps are differentiable.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from .normalization import EPS, row_strips
 
 # What eigenvalues are apart by, as a share of the larger, where a difference of their roots is more than rounding.
 _APART = 1e-6
+# Rounding leaves no positive matrix with a smaller eigenvalue.
+_SMALLEST = EPS**2
 _NEWTON_STEPS = 40
 _BARYCENTER_STEPS = 100
 _BARYCENTER_PRECISION = 1e-9
@@ -26,7 +28,7 @@ _BARYCENTER_PRECISION = 1e-9
 
 def coloring_map(source: Tensor, target: Tensor) -> Tensor:
     """Whitening, then coloring: ``target^1/2 source^-1/2`` (Li et al. 2017, universal style transfer)."""
-    return (_roots(_double(target))[0] @ _roots(_double(source))[1]).to(source)
+    return (_roots(_positive(target))[0] @ _roots(_positive(source))[1]).to(source)
 
 
 def transport_map(source: Tensor, target: Tensor) -> Tensor:
@@ -35,9 +37,8 @@ def transport_map(source: Tensor, target: Tensor) -> Tensor:
     Symmetric and positive definite, so the gradient of a convex function. On the straight way from a point to its image
     the distribution runs along the Wasserstein geodesic (Mroueh 2019).
     """
-    root, inverse = _roots(_double(source))
-    middle = root @ _roots(_double(target))[0]
-    return (inverse @ _roots(middle @ middle.mT, EPS**2)[0] @ inverse).to(source)
+    root, inverse = _roots(_positive(source))
+    return (inverse @ _roots(root @ _positive(target) @ root)[0] @ inverse).to(source)
 
 
 def move_by(matrix: Tensor, features: Tensor, center: Tensor, target: Tensor) -> Tensor:
@@ -70,18 +71,14 @@ def barycenter(covariances: Sequence[Tensor], shares: Sequence[float], progress:
     Returns:
         [B, C, C].
     """
-    doubles = []
-    for covariance in covariances:
-        progress(0.0)
-        root, _ = _roots(_double(covariance))
-        doubles.append(root @ root)
+    doubles = [_positive(covariance) for covariance in covariances]
     center = weighted_mean(doubles, shares)
     for step in range(_BARYCENTER_STEPS):
-        root, inverse = _roots(center, EPS**2)
+        root, inverse = _roots(center)
         roots = []
         for i, covariance in enumerate(doubles):
             progress((step + i / len(doubles)) / _BARYCENTER_STEPS)
-            roots.append(_roots(root @ covariance @ root, EPS**2)[0])
+            roots.append(_roots(root @ covariance @ root)[0])
         middle = weighted_mean(roots, shares)
         updated = inverse @ middle @ middle @ inverse
         moved = (updated - center).norm() / center.norm()
@@ -89,7 +86,7 @@ def barycenter(covariances: Sequence[Tensor], shares: Sequence[float], progress:
         if moved < _BARYCENTER_PRECISION:
             break
     progress(1.0)
-    return center.to(covariances[0])
+    return (center - EPS * torch.eye(center.shape[-1])).to(covariances[0])
 
 
 def weighted_mean(tensors: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
@@ -97,16 +94,16 @@ def weighted_mean(tensors: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     return torch.stack([share * tensor for share, tensor in zip(shares, tensors, strict=True)]).sum(dim=0)
 
 
-def _double(covariance: Tensor) -> Tensor:
-    return covariance.double() if torch.compiler.is_compiling() else covariance.to("cpu", torch.float64)
+def _positive(covariance: Tensor) -> Tensor:
+    double = covariance.double() if torch.compiler.is_compiling() else covariance.to("cpu", torch.float64)
+    return double + EPS * torch.eye(covariance.shape[-1]).to(double)
 
 
-def _roots(matrix: Tensor, smallest: float = EPS) -> tuple[Tensor, Tensor]:
-    """The square root of a symmetric matrix and its inverse; eigenvalues count as at least the smallest, which in a
-    graph, where they are not known, is added to all of them."""
+def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """The square root of a symmetric positive matrix and its inverse."""
     if torch.compiler.is_compiling():
-        return _newton_roots(matrix + smallest * torch.eye(matrix.shape[-1]).to(matrix))
-    root, inverse = _Roots.apply(matrix, smallest)
+        return _newton_roots(matrix)
+    root, inverse = _Roots.apply(matrix)
     return root, inverse
 
 
@@ -115,29 +112,28 @@ class _Roots(torch.autograd.Function):
     theorem 3.11), not that of eigenvectors, which do not have any where eigenvalues are equal."""
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, smallest: float) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, matrix: Tensor) -> tuple[Tensor, Tensor]:
         values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
         ctx.save_for_backward(values, vectors)
-        ctx.smallest = smallest
-        raised = values.clamp(min=smallest)[..., None, :]
+        raised = values.clamp(min=_SMALLEST)[..., None, :]
         return (vectors * raised**0.5) @ vectors.mT, (vectors * raised**-0.5) @ vectors.mT
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
         values, vectors = ctx.saved_tensors
-        raised = values.clamp(min=ctx.smallest)
+        raised = values.clamp(min=_SMALLEST)
         gaps = values[..., :, None] - values[..., None, :]
         near = gaps.abs() <= _APART * torch.maximum(raised[..., :, None], raised[..., None, :])
         gaps = gaps.masked_fill(near, 1)
         inner = torch.zeros_like(gaps)
         for exponent, grad in zip((0.5, -0.5), grads, strict=True):
-            power, slope = raised**exponent, exponent * raised ** (exponent - 1) * (values >= ctx.smallest)
+            power, slope = raised**exponent, exponent * raised ** (exponent - 1) * (values >= _SMALLEST)
             steps = power[..., :, None] - power[..., None, :]
             slopes = (slope[..., :, None] + slope[..., None, :]) / 2
             inner = inner + torch.where(near, slopes, steps / gaps) * (vectors.mT @ grad @ vectors)
         outer = vectors @ inner @ vectors.mT
-        return (outer + outer.mT) / 2, None
+        return (outer + outer.mT) / 2
 
 
 def _newton_roots(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ def correlated(*shape: int, seed: int = 0) -> Tensor:
     """Feature maps whose channels depend on each other."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(*shape, generator=generator)
-    mixing = torch.eye(shape[1]) + 0.3 * torch.randn(shape[1], shape[1], generator=generator)
+    mixing = torch.eye(shape[1]) + 0.2 * torch.randn(shape[1], shape[1], generator=generator)
     return torch.einsum("dc,bchw->bdhw", mixing, x) + torch.randn(1, shape[1], 1, 1, generator=generator)
 
 
