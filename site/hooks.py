@@ -28,6 +28,7 @@ COPIED = [
     "docs/*.png",
     "docs/looks-wrong/*",
     "training/results/NOTES.md",
+    "training/results/claims.md",
     "training/results/*.png",
     "web/docs/*/en.md",
     "web/docs/*/*.jpg",

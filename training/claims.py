@@ -256,10 +256,8 @@ def row_of(claim: Claim, lab: Laboratory) -> str:
     """The table's line of a claim."""
     try:
         finding = claim.test(lab)
-    except TrainingError as error:
+    except (TrainingError, WeightsError) as error:
         return f"| {claim.text} | {claim.place} | not measured: {str(error).rstrip('.')} | |\n"
-    except WeightsError:
-        return f"| {claim.text} | {claim.place} | not measured: a network that it needs is not here | |\n"
     return f"| {claim.text} | {claim.place} | {finding.measured} | {'yes' if finding.holds else 'no'} |\n"
 
 

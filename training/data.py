@@ -224,7 +224,7 @@ class CropPairs(Dataset):
         return self.content[i], self.style[i]
 
 
-class Numbers(torch.utils.data.Sampler[int]):
+class CropNumbers(torch.utils.data.Sampler[int]):
     """The numbers that one process draws: from ``first`` on, ``count`` of them, one of ``ranks`` equal parts of each
     batch."""
 

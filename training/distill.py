@@ -28,7 +28,7 @@ from adain_core.networks.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from adain_core.networks.normalization import adaptive_instance_norm, mean_std
 
 from .command import TrainingError, crop_side, four_widths, positive_float, positive_int, run_command
-from .data import CropPairs, Numbers, RandomCrops, default_workers
+from .data import CropNumbers, CropPairs, RandomCrops, default_workers
 from .networks import initialize, take_over
 
 DISTILLED = STYLE_TAPS[2:]
@@ -68,7 +68,7 @@ def crops(args: argparse.Namespace) -> DataLoader:
     sizes = (args.crop * 5 // 4, args.crop * 9 // 4)
     content = RandomCrops(args.content, args.crop, sizes, seed=args.seed, cache_bytes=2**30)
     style = RandomCrops(args.style, args.crop, sizes, seed=args.seed + 1, cache_bytes=2**30)
-    numbers = Numbers(0, args.steps * args.batch, args.batch)
+    numbers = CropNumbers(0, args.steps * args.batch, args.batch)
     return DataLoader(CropPairs(content, style), args.batch, sampler=numbers, num_workers=args.workers)
 
 

@@ -89,7 +89,7 @@ class Study:
         return self.runs / recipe_of(name) / "styles" if self.runs else EMBEDDED / "styles" / f"study-{name}"
 
     def _load(self, name: str) -> StyleTransfer:
-        return StyleTransfer.from_pretrained(self.weights(name), device=self._device)
+        return StyleTransfer.from_pretrained(self.weights(name), device=self._device, dtype="float32")
 
 
 class Gallery:

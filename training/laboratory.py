@@ -56,7 +56,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class GatysBeside:
+class GatysNumbers:
     """AdaIN and Gatys' optimization on one content and one style.
 
     Args:
@@ -156,7 +156,7 @@ class Laboratory:
         result = self.study.stylize(model, pair.content, pair.style, pair.style_path, alpha=0.0)
         return psnr(result, pair.content).item()
 
-    def _optimize(self, style_name: str, otherwise: int) -> GatysBeside:
+    def _optimize(self, style_name: str, otherwise: int) -> GatysNumbers:
         contents, styles = (list(dict.fromkeys(paths)) for paths in zip(*self.pairs.paths, strict=True))
         path = styles[find_style(styles, style_name, otherwise)]
         (pair,) = Pairs([(contents[0], path)], self.loss_network, self.pairs.size)
@@ -170,4 +170,4 @@ class Laboratory:
         pictures = (result, optimized.picture)
         edges = [edge_correlation(picture, pair.content).item() for picture in pictures]
         leaks = [leakage(self.loss_network, picture, pair.style) for picture in pictures]
-        return GatysBeside((edges[0], edges[1]), (leaks[0], leaks[1]), slow_seconds / seconds)
+        return GatysNumbers((edges[0], edges[1]), (leaks[0], leaks[1]), slow_seconds / seconds)

@@ -50,7 +50,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="training.remake", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", choices=sorted(read_lineage()), metavar="NAME", help="an embedded model")
+    parser.add_argument(
+        "name",
+        choices=sorted(read_lineage()),
+        metavar="NAME",
+        help="an embedded model, or one that such a model began with",
+    )
     parser.add_argument("--content", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--style", type=Path, required=True, help="folder of artworks")
     parser.add_argument("--out", type=Path, default=Path("remade"), help="folder of the stages (default: remade)")

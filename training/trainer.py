@@ -25,7 +25,7 @@ from adain_core.runtime.processes import Processes
 from .build import build, export
 from .checkpoint import CHECKPOINT, save_checkpoint
 from .command import TrainingError
-from .data import CropPairs, Numbers, RandomCrops, default_workers, leave_signals_to_the_trainer
+from .data import CropNumbers, CropPairs, RandomCrops, default_workers, leave_signals_to_the_trainer
 from .forecast import announce, check_memory, seconds_per_step
 from .monitor import Monitor
 from .networks import Stylizer
@@ -187,7 +187,7 @@ class Trainer:
         return DataLoader(
             CropPairs(self.content, self.style),
             batch // self.processes.count,
-            sampler=Numbers(first, count, batch, self.processes.rank, self.processes.count),
+            sampler=CropNumbers(first, count, batch, self.processes.rank, self.processes.count),
             num_workers=self.workers,
             worker_init_fn=leave_signals_to_the_trainer,
             pin_memory=self.device.type == "cuda",

@@ -131,6 +131,8 @@ def read_style(path: Path, args: argparse.Namespace) -> Picture | StyleStats:
 
     Raises:
         ValueError: an option for pictures is given with a style file.
+        StyleFileError: the style file cannot be read.
+        ImageError: the picture cannot be read.
     """
     if is_style_file(path):
         given = {"size": args.style_size, "mask": args.style_mask, "scale": args.style_scale != 1}

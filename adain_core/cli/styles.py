@@ -7,6 +7,7 @@ import argparse
 from ..images.files import write_picture
 from ..images.pictures import Picture
 from ..models.weights import EMBEDDED_STYLES
+from ..networks.encoder import DEEPEST_TAP
 from ..options import DETAILS, ModelOptions, Options, StyleOptions
 from ..pipeline.analyzer import StyleAnalyzer
 from ..styles.files import list_styles
@@ -47,7 +48,8 @@ def run_save(args: argparse.Namespace) -> int:
     details = DETAILS[args.detail]
     analyzer = StyleAnalyzer.from_pretrained(args.model, device=args.device, dtype=args.dtype)
     for path, style in zip(args.style, pictures, strict=True):
-        missing = [detail for detail in details if isinstance(style, StyleStats) and not getattr(style, detail)]
+        known = isinstance(style, StyleStats)
+        missing = [detail for detail in details if known and DEEPEST_TAP not in getattr(style, detail)]
         if missing:
             raise ValueError(
                 f"{path} was measured without {' and '.join(missing)}; save that style anew from its picture."

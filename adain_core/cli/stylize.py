@@ -61,6 +61,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     if not args.style and not args.region:
         raise ImageError("There is no style; name a style image or file, or give a --region.")
+    for option in ("mask", "weights"):
+        if getattr(args, option) and not args.style:
+            raise ImageError(f"There is no style for --{option}; name a style image or file, or leave --{option} out.")
     processes = Processes.join()
     jobs = processes.share(plan(args.content, args.out, args.overwrite or args.skip_existing))
     skipped = [target for _, target in jobs if args.skip_existing and target.exists()]

@@ -188,10 +188,16 @@ def decode(
 
 
 def rate_of(video: av.VideoStream) -> Fraction:
+    """Frames per second, 25 where a film does not say."""
     return video.average_rate or video.guessed_rate or Fraction(25)
 
 
 def open_film(path: Path) -> av.container.InputContainer:
+    """A film of a kind that FFmpeg reads from one file.
+
+    Raises:
+        VideoError: it is not there, cannot be read, has no moving pictures, or PyAV is not installed.
+    """
     errors = av_errors()
     import av
 

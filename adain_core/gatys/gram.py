@@ -93,6 +93,7 @@ class Losses:
 
     @property
     def total(self) -> float:
+        """What is minimized."""
         return self.content + self.style + self.variation
 
 

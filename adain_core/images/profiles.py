@@ -13,7 +13,6 @@ _log = logging.getLogger(__name__)
 
 # The mode that Little CMS takes for each color space of profiles.
 _MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
-# What a profile's damage raises, in Pillow or here: PyCMSError is a bare Exception.
 _UNFIT = "A color profile is damaged, or not for such a picture; its colors are read as sRGB: %s"
 
 

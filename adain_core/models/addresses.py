@@ -62,7 +62,7 @@ class HubFile:
         if not match or ".." in address:
             raise HubError(
                 f"'{address}' is no address on the Hub; expected hf://owner/repo/file.safetensors, with @revision after"
-                " it where a certain one is wanted."
+                " it where a certain one is wanted, or hf://file.safetensors from this project's own repository."
             )
         return cls(match["repo"] or repository(), match["filename"], match["revision"] or "main")
 
@@ -107,6 +107,7 @@ def cache_folder() -> Path:
 
 
 def without_password(text: str) -> str:
+    """A text without what an address in it may hold as a secret."""
     return _SECRET.sub("", text)
 
 

@@ -82,7 +82,11 @@ def downloads_allowed() -> bool:
 
 
 def ask(file: HubFile, progress: Progress) -> tuple[int, str | None]:
-    """The size of a file, and the SHA-256 that it must have, where that is known."""
+    """The size of a file in bytes, and the SHA-256 that it must have, where that is known.
+
+    Raises:
+        HubError: the Hub does not answer, the file is empty or too large, or is another one than its preset says.
+    """
     metadata = _in_time(
         file, partial(get_hf_file_metadata, file.url, timeout=constants.HF_HUB_ETAG_TIMEOUT), section(progress, 0, 0)
     )
@@ -156,6 +160,7 @@ def _shown(size: int | None) -> str:
 
 
 def announce(file: HubFile, size: int) -> None:
+    """Say in the log what is downloaded, from where, and what prevents it."""
     endpoint = without_password(constants.ENDPOINT)
     _log.info("Downloading %s from %s (%.1f MB); ADAIN_OFFLINE=1 prevents it.", file, endpoint, size / 1e6)
 

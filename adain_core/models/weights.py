@@ -57,6 +57,7 @@ class Weights:
 
     @property
     def kind(self) -> str:
+        """``model``, ``encoder`` or ``decoder``, as in the file's metadata."""
         return "model" if self.encoder and self.decoder else "encoder" if self.encoder else "decoder"
 
 
@@ -181,7 +182,11 @@ def check_space(space: str, encoder: Encoder, path: Path) -> None:
 
 
 def build(module: Network, state: Mapping[str, Tensor], path: Path) -> Network:
-    """Give a module its weights in float32; nothing is allocated before the shapes are known to fit."""
+    """Give a module its weights in float32; nothing is allocated before the shapes are known to fit.
+
+    Raises:
+        WeightsError: a weight is missing, unknown, of another shape or not finite.
+    """
     state = in_current_layout(module, state)
     expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state.items()}

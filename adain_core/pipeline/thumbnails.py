@@ -28,7 +28,8 @@ def check_low_memory(skips: Skips, transform: Transform) -> None:
     """Warn that the result is approximate.
 
     Raises:
-        ValueError: the transform or the decoder needs more than the content's means and standard deviations.
+        ValueError: the transform needs more of the content than a thumbnail tells, or the decoder takes the style's own
+            maps.
     """
     if not transform.by_thumbnail:
         raise ValueError(f"low_memory has no statistics for the transform '{transform.name}'; use adain.")

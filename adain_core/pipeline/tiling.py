@@ -50,6 +50,7 @@ class Tile:
 
     @property
     def cells(self) -> int:
+        """How many there are in it, in all its pictures."""
         return math.prod(side.stop - side.start for side in (self.pictures, self.rows, self.columns))
 
     def covers(self, grid: Sequence[int]) -> bool:

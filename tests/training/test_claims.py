@@ -19,7 +19,7 @@ from training.claims import CLAIMS, Claim, Finding
 from training.command import TrainingError
 from training.data import find_images
 from training.gallery import Study
-from training.laboratory import GatysBeside, Laboratory, Numbers
+from training.laboratory import GatysNumbers, Laboratory, Numbers
 from training.leakage import leakage
 from training.pairs import Pairs, pair_paths
 
@@ -34,7 +34,9 @@ def lab(data: Path, runs: Path) -> Laboratory:
 
 def test_numbers_are_means_over_the_pairs(lab: Laboratory, runs: Path) -> None:
     numbers = lab.numbers("concat-content")
-    model = StyleTransfer.from_pretrained(runs / "concat-content" / "concat-content.safetensors", device="cpu")
+    model = StyleTransfer.from_pretrained(
+        runs / "concat-content" / "concat-content.safetensors", device="cpu", dtype="float32"
+    )
     results = [(model(pair.content, pair.style), pair) for pair in lab.pairs]
     rebuilt = [(model(pair.content, pair.style, alpha=0.0), pair) for pair in lab.pairs]
 
@@ -104,7 +106,7 @@ class Answers:
     def __init__(self, **numbers: Numbers) -> None:
         self._numbers = {name.replace("_", "-"): value for name, value in numbers.items()}
         self.logs: dict[tuple[str, str], list[float]] = {}
-        self.beside: dict[str, GatysBeside] = {}
+        self.beside: dict[str, GatysNumbers] = {}
 
     def numbers(self, model: str) -> Numbers:
         return self._numbers[model]
@@ -115,7 +117,7 @@ class Answers:
     def log(self, model: str, term: str) -> list[float]:
         return self.logs[model, term]
 
-    def optimized(self, style: str, _: int) -> GatysBeside:
+    def optimized(self, style: str, _: int) -> GatysNumbers:
         return self.beside[style]
 
 
@@ -198,8 +200,8 @@ def test_the_optimization_fails_where_it_loses_outlines_and_copies(
     edges: tuple[float, float], leakage: tuple[float, float], holds: bool
 ) -> None:
     lab = Answers()
-    lab.beside["style_watercolour.jpg"] = GatysBeside((0.6, 0.77), (0.5, 0.6), 90)
-    lab.beside["style_woodcut.jpg"] = GatysBeside(edges, leakage, 500)
+    lab.beside["style_watercolour.jpg"] = GatysNumbers((0.6, 0.77), (0.5, 0.6), 90)
+    lab.beside["style_woodcut.jpg"] = GatysNumbers(edges, leakage, 500)
     assert found("Gatys' optimization fails", lab).holds == holds
     assert found("AdaIN is more than", lab) == Finding("300 iterations take 90 times as long", False)
 

@@ -12,7 +12,7 @@ from PIL import EpsImagePlugin, Image
 from tests.color_profiles import rgb_profile
 from tests.helpers import random_picture, write_jpeg_with_damaged_tags
 from training.command import TrainingError
-from training.data import Numbers, RandomCrops, center_square, find_images, open_image
+from training.data import CropNumbers, RandomCrops, center_square, find_images, open_image
 from training.torchvision_compat import v2
 
 
@@ -131,12 +131,12 @@ def test_the_memory_changes_nothing(data: Path) -> None:
 
 
 def test_processes_share_each_batch() -> None:
-    whole = list(Numbers(8, 16, batch=4))
-    parts = [list(Numbers(8, 16, batch=4, rank=rank, ranks=2)) for rank in range(2)]
+    whole = list(CropNumbers(8, 16, batch=4))
+    parts = [list(CropNumbers(8, 16, batch=4, rank=rank, ranks=2)) for rank in range(2)]
     assert whole == list(range(8, 24))
     assert sorted(parts[0] + parts[1]) == whole
     assert parts[0][:4] == [8, 9, 12, 13]
-    assert len(Numbers(8, 16, batch=4, rank=1, ranks=2)) == len(parts[1])
+    assert len(CropNumbers(8, 16, batch=4, rank=1, ranks=2)) == len(parts[1])
 
 
 def test_images_are_found_among_files_and_folders(data: Path) -> None:

@@ -92,6 +92,19 @@ def test_a_style_saved_with_detail_serves_transforms_that_need_it(
     assert np.abs(pixels(tmp_path / "file.png") - pixels(tmp_path / "picture.png")).max() <= 1
 
 
+def test_a_style_of_the_package_lacks_a_detail_that_it_was_not_saved_with(run_here, tmp_path):
+    refused = run_here("style", "flow.safetensors", "--detail", "covariance", "-o", tmp_path / "style.safetensors")
+    assert refused.returncode == 2 and "was measured without covariance" in refused.stderr
+    assert not (tmp_path / "style.safetensors").exists()
+
+
+@pytest.mark.parametrize("option", ["--mask", "--weights"])
+def test_options_of_styles_need_a_style_beside_the_regions(run_here, photo, painting, half, tmp_path, option):
+    value = half if option == "--mask" else "3,1"
+    refused = run_here("stylize", photo, "--region", half, painting, option, value, "-o", tmp_path / "out.png")
+    assert refused.returncode == 2 and f"There is no style for {option}" in refused.stderr
+
+
 def test_strokes_working_size_colors_and_style_mask(run_here, photo, painting, half, tmp_path):
     options = ("--work-size", 24, "--style-scale", 1.5, "--keep-colors", "covariance", "--style-mask", half)
     done = run_here("stylize", photo, painting, "-o", tmp_path / "out.png", *options)
