@@ -84,7 +84,9 @@ def test_a_comparison_shows_each_model_on_each_pair(data: Path, runs: Path, tmp_
         for picture, recipe in zip(
             row[2:], ["style-weight-1", "style-weight-5", "paper", "style-weight-20"], strict=True
         ):
-            model = StyleTransfer.from_pretrained(runs / recipe / f"{recipe}.safetensors", device="cpu")
+            model = StyleTransfer.from_pretrained(
+                runs / recipe / f"{recipe}.safetensors", device="cpu", dtype="float32"
+            )
             assert torch.equal(picture, model(content, style)[0])
 
 
@@ -100,7 +102,7 @@ def test_the_grid_shows_every_content_in_every_style(
 ) -> None:
     assert make("figure-12", data, tmp_path / "figures", "--runs", str(runs), "--rows", "2") == 0
     contents, styles = shown(data, 2)
-    model = StyleTransfer.from_pretrained(runs / "paper" / "paper.safetensors", device="cpu")
+    model = StyleTransfer.from_pretrained(runs / "paper" / "paper.safetensors", device="cpu", dtype="float32")
     (figure,) = drawn
     assert figure.rows[0][0] is None and all(map(torch.equal, figure.rows[0][1:], [style[0] for style in styles]))
     for content, row in zip(contents, figure.rows[1:], strict=True):
@@ -116,10 +118,14 @@ def test_normalizations_have_the_styles_that_they_learned(
     assert figure.columns == ["content", "style", "batch", "instance", "conditional", "AdaIN"]
     assert all(differ(row) for row in figure.rows[:3])
     assert [row[4] is None for row in figure.rows] == [False, False, False, True]  # 3.png was never learned
-    model = StyleTransfer.from_pretrained(runs / "norm-conditional" / "norm-conditional.safetensors", device="cpu")
+    model = StyleTransfer.from_pretrained(
+        runs / "norm-conditional" / "norm-conditional.safetensors", device="cpu", dtype="float32"
+    )
     learned = StyleStats.load(runs / "norm-conditional" / "styles" / "1.png.safetensors")
     assert torch.equal(figure.rows[1][4], model(shown(data, 2)[0][1], learned)[0])
-    model = StyleTransfer.from_pretrained(runs / "norm-instance" / "norm-instance.safetensors", device="cpu")
+    model = StyleTransfer.from_pretrained(
+        runs / "norm-instance" / "norm-instance.safetensors", device="cpu", dtype="float32"
+    )
     learned = StyleStats.load(runs / "norm-instance" / "styles" / "norm-instance.safetensors")
     assert torch.equal(figure.rows[1][3], model(shown(data, 2)[0][1], learned)[0])
 
@@ -137,6 +143,13 @@ def test_gatys_stands_beside_adain_with_times_and_losses(
         assert len(figure.rows) == 1 and differ(figure.rows[0])
         (captions,) = figure.captions
         assert captions[:2] == ["", ""] and all(" s\ncontent " in caption for caption in captions[2:])
+
+
+def test_pictures_are_large_where_no_other_size_is_asked_for(runs: Path, tmp_path: Path, drawn: list[Drawn]) -> None:
+    for name in ("figure-7", "figure-5"):
+        options = ["--rows", "1", "--iterations", "1", "--loss-network", str(runs / "paper" / "paper.safetensors")]
+        assert experiments.main([name, "--runs", str(runs), "--out", str(tmp_path), "--device", "cpu", *options]) == 0
+    assert [figure.rows[0][0].shape[-1] for figure in drawn] == [512, 256]
 
 
 def test_the_hard_style_is_found_among_the_examples(runs: Path, tmp_path: Path, drawn: list[Drawn]) -> None:
@@ -177,7 +190,7 @@ def test_one_model_may_stand_for_the_studys(
 ) -> None:
     assert make("figure-12", data, tmp_path, "--model", "lite", "--rows", "1") == 0
     (content,), (style,) = shown(data, 1)
-    lite = StyleTransfer.from_pretrained("lite", device="cpu")
+    lite = StyleTransfer.from_pretrained("lite", device="cpu", dtype="float32")
     assert torch.equal(drawn[0].rows[1][1], lite(content, style)[0])
     assert make("figure-3", data, tmp_path, "--model", "lite") == 2
     assert "--model is for a figure of one model: figure-1, figure-5" in capsys.readouterr().err
