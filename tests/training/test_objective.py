@@ -113,12 +113,16 @@ def test_a_loss_network_of_its_own_measures_for_itself(stylizer: Stylizer) -> No
     initialize(other.requires_grad_(False))
     content, style = random_picture(32, 32, seed=1, batch=2), random_picture(32, 32, seed=2, batch=2)
     images = torch.zeros(2, dtype=torch.long)
-    terms = Objective(Recipe(), stylizer, LossNetwork(other))(content, style, [0, 1], [0, 1], images)
+    recipe, numbers = Recipe(steady_weight=9.0), [0, 1]
+    terms = Objective(recipe, stylizer, LossNetwork(other))(content, style, numbers, numbers, images)
     stats = StyleStats.measure(other(style, STYLE_TAPS), space="")
     target = adaptive_instance_norm(other(content)["relu4_1"], stats.mean["relu4_1"], stats.std["relu4_1"])
-    found = other(stylizer(content, style, images).clamp(0, 1), STYLE_TAPS)
+    shown = stylizer(content, style, images).clamp(0, 1)
+    found = other(shown, STYLE_TAPS)
     assert terms["content"].item() == pytest.approx(content_loss(found["relu4_1"], target).item(), rel=1e-4)
     assert terms["style"].item() == pytest.approx(sum(style_losses(found, stats).values()).item(), rel=1e-4)
+    unsteady = unsteadiness(lambda x: stylizer(x, style, images).clamp(0, 1), content, shown, numbers)
+    assert terms["steady"].item() == pytest.approx(unsteady.item(), rel=1e-4)
 
 
 def test_a_teachers_colors_are_added_with_their_weights(stylizer: Stylizer) -> None:

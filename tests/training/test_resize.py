@@ -33,7 +33,8 @@ def save_half_dead(path: Path, skips: str) -> Path:
             if name.startswith("conv") and conv.bias is not None and conv.out_channels != 3:
                 conv.weight.mul_(2**0.5)  # the living half keeps the scale
                 conv.bias[::2] = -1e3
-    save_weights(Weights(space_of("half", encoder), encoder, decoder), path, torch.float32)
+    weights = Weights(space_of("half", encoder), encoder, decoder, {"license": "CC0-1.0"})
+    save_weights(weights, path, torch.float32)
     return path
 
 
@@ -53,6 +54,7 @@ def test_channels_that_say_nothing_are_left_out(data: Path, tmp_path: Path, skip
     assert resize.main(arguments(data, old, tmp_path / "new.safetensors", "--widths", widths)) == 0
     before, after = load(old), load(tmp_path / "new.safetensors")
     assert ",".join(map(str, after.encoder.widths)) == widths and str(after.decoder.skips) == skips
+    assert after.space != before.space and load_weights(tmp_path / "new.safetensors").info["license"] == "CC0-1.0"
     content, style = random_picture(64, 64), random_picture(64, 64, seed=1)
     wanted = before(content, style)
     assert wanted.std() > 0.02
@@ -94,6 +96,23 @@ def test_a_decoder_that_gets_transport_keeps_its_weights(data: Path, tmp_path: P
     before, after = load_weights(old).decoder, load_weights(new).decoder
     assert before and after and str(after.skips) == "concat-content-transport"
     assert all(torch.equal(x, before.state_dict()[key]) for key, x in after.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("skips", "options"),
+    [
+        ("concat-content-transport", ()),
+        ("concat-content-adain", ("--decoder", "concat-content-transport", "--widths", "8,8,8,8")),
+    ],
+)
+def test_dead_channels_of_a_decoder_go_unless_transport_is_all_that_is_new(
+    data: Path, tmp_path: Path, skips: str, options: tuple[str, ...]
+) -> None:
+    old, new = save_half_dead(tmp_path / "old.safetensors", skips), tmp_path / "new.safetensors"
+    assert resize.main(arguments(data, old, new, *options)) == 0
+    before, after = load_weights(old).decoder, load_weights(new).decoder
+    assert before and after and before.conv2_1.bias.min() < -100
+    assert all(x.min() > -100 for key, x in after.state_dict().items() if key.endswith("bias"))
 
 
 def test_without_widths_the_encoder_stays_as_it_is(data: Path, tmp_path: Path) -> None:

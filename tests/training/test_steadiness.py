@@ -48,6 +48,16 @@ def test_each_crop_is_moved_by_its_number_whatever_batch_it_is_in() -> None:
     assert unsteadiness_of(torch.sqrt, content[:1], (3,)) != unsteadiness_of(torch.sqrt, content[:1], (4,))
 
 
+def test_crops_are_shifted_and_scaled_by_a_twentieth_at_most() -> None:
+    columns = (2 * torch.arange(64) + 1) / 64 - 1
+    ramp, seen = (0.5 + 0.2 * columns).expand(16, 3, 48, 64), []
+    unsteadiness(lambda x: seen.append(x) or x, ramp, ramp, range(16))
+    columns, places = columns[8:-8], (seen[0].mean(dim=(1, 2))[:, 8:-8] - 0.5) / 0.2  # without the reflected edges
+    scales, shifts = (places * columns).mean(dim=1) / columns.square().mean(), places.mean(dim=1)
+    assert 0.03 < (scales - 1).abs().max() < 0.06
+    assert 0.06 < shifts.abs().max() < 0.11  # of the half side
+
+
 def test_both_results_are_drawn_to_each_other() -> None:
     content, gain = smooth_picture(), torch.ones(2, requires_grad=True)
     unsteadiness(lambda x: gain[0] * x, content, gain[1] * content, (3, 4)).backward()

@@ -132,6 +132,16 @@ def test_half_precision_halves_the_files(tmp_path):
     assert model.dtype == torch.float32
 
 
+def test_a_model_that_overflows_in_half_precision_is_not_written(run_here, tmp_path):
+    needs_onnx()
+    model = lively_model("plain")
+    model.encoder.conv1_1.weight.mul_(1e6)
+    save_weights(Weights("tiny", model.encoder, model.decoder), tmp_path / "tiny.safetensors", torch.float32)
+    result = run_here("export", tmp_path / "tiny.safetensors", "-o", tmp_path / "out", "--dtype", "float16")
+    assert result.returncode == 2 and "float32 is more exact than float16" in result.stderr
+    assert not list(tmp_path.glob("out/*"))
+
+
 def test_the_page_shows_how_python_calls_the_files(exported, tmp_path, monkeypatch):
     _, folder = exported
     page = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8")

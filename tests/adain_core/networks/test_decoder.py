@@ -102,11 +102,12 @@ def test_adain_on_skips_gives_them_the_styles_statistics():
     torch.testing.assert_close(again.std["relu1_1"], stats.std["relu1_1"], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("mask", [None, torch.ones(1, 1, 4, 4)])
 @pytest.mark.parametrize("kind", ["add-style", "concat-both-adain"])
-def test_at_alpha_0_the_content_stands_in_for_the_style(kind):
+def test_at_alpha_0_the_content_stands_in_for_the_style(kind, mask):
     skips = Skips.parse(kind)
     content, style = torch.rand(1, 8, 16, 16), torch.rand(1, 8, 9, 9)
-    blend = Blend(StyleStats.measure({"relu1_1": style}, space=""), alpha=0.0)
+    blend = Blend(StyleStats.measure({"relu1_1": style}, space=""), 0.0, mask)
     for joined in joined_maps(skips, "relu1_1", content, [blend], [style]):
         torch.testing.assert_close(joined, content)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -35,10 +37,33 @@ def test_covariances_that_were_given_in_part_are_measured_in_the_rest():
     style = model.compute_style_stats(random_picture(40, 90, seed=1), detail=("covariance",))
     features = model.encode(picture)
     content = model.compute_content_stats(features)
-    blended = model.blend(features, style, transform="gaussian-ot", content=content)
-    assert not content.covariance
-    expected = model.decode(model.blend(features, style, transform="gaussian-ot"), "off")
-    torch.testing.assert_close(model.decode(blended, 64), expected, rtol=0, atol=2e-4)
+    covariances = model.compute_style_stats(picture, detail=("covariance",)).covariance
+    means = {tap: x + 0.3 * content.std[tap] for tap, x in content.mean.items()}
+    smoothed = replace(content, mean=means, covariance={"relu4_1": covariances["relu4_1"]})
+    in_part, expected, unsmoothed = (
+        model.decode(model.blend(features, style, transform="gaussian-ot", content=known), tile)
+        for known, tile in (
+            (smoothed, 64),
+            (replace(smoothed, covariance=covariances), "off"),
+            (replace(content, covariance=covariances), "off"),
+        )
+    )
+    torch.testing.assert_close(in_part, expected, rtol=0, atol=2e-4)
+    assert (expected - unsmoothed).abs().mean() > 1e-3
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("skips", ["concat-content-adain", "concat-content-transport"])
+def test_a_mask_that_is_zero_everywhere_leaves_its_picture_as_it_is(skips, keep):
+    model, mask = lively_model(skips), torch.zeros(2, 50, 60)
+    mask[1] = 1
+    features = model.encode(random_picture(48, 64, batch=2), keep_shallow=keep)
+    style = model.compute_style_stats(random_picture(40, 90, seed=1))
+    masked, full, none = (
+        model.decode(model.blend(features, style, alpha, mask=where), 32)
+        for alpha, where in ((1.0, mask), (1.0, None), (0.0, None))
+    )
+    torch.testing.assert_close(masked, torch.cat([none[:1], full[1:]]), rtol=0, atol=1e-4)
 
 
 def test_nothing_is_kept_of_what_takes_several_tiles_or_joins_no_decoder():

@@ -58,6 +58,16 @@ def detailed(tmp_path):
     return style, StyleStats.load(tmp_path / "detailed.safetensors")
 
 
+def test_a_style_of_large_features_and_of_dead_channels_comes_back(tmp_path):
+    features = 1e4 * torch.randn(1, 6, 7, 9, generator=torch.Generator().manual_seed(2)).relu()
+    features[:, 3] = 0
+    weight = torch.rand(1, 1, 7, 9, generator=torch.Generator().manual_seed(3))
+    style = StyleStats.measure({"relu4_1": features}, "s", weight, detail=get_args(Detail))
+    assert style.covariance["relu4_1"].max() > 1e7 and style.covariance["relu4_1"][0, 3, 3] == 0
+    style.save(tmp_path / "large.safetensors")
+    assert StyleStats.load(tmp_path / "large.safetensors") == style
+
+
 @pytest.mark.parametrize("name", [name for name, transform in TRANSFORMS.items() if transform.needs])
 def test_a_loaded_style_gives_what_a_transform_promises(detailed, name):
     style, loaded = detailed

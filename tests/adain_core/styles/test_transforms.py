@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from adain_core.networks.gaussian import barycenter, coloring_map, transport_map
-from adain_core.networks.normalization import adaptive_instance_norm, mean_std
+from adain_core.networks.normalization import EPS, adaptive_instance_norm, mean_std
 from adain_core.networks.skips import SKIP_TAPS, Skips
 from adain_core.pipeline.blend import Blend
 from adain_core.styles.distribution import covariance, quantiles
@@ -71,6 +71,13 @@ def test_the_transport_map_is_the_gradient_of_a_convex_function_and_moves_less_t
     assert torch.linalg.eigvalsh(matrix).min() > 0
     moved = {name: (apply(name, content, style) - content).square().mean() for name in ("gaussian-ot", "wct")}
     assert moved["gaussian-ot"] < moved["wct"]
+
+
+@pytest.mark.parametrize("map_of", [coloring_map, transport_map])
+def test_independent_channels_are_scaled_as_adain_does_even_flat_ones(map_of):
+    source, target = (x.flatten() for x in torch.meshgrid(*2 * [torch.tensor([0, 1e-6, 1e-3, 1])], indexing="ij"))
+    expected = ((target + EPS) / (source + EPS)).sqrt().diag()[None]
+    torch.testing.assert_close(map_of(source.diag()[None], target.diag()[None]), expected, **CLOSE)
 
 
 def test_alpha_walks_along_the_geodesic(content, style):
@@ -177,6 +184,13 @@ def test_statistics_under_a_soft_mask_count_cells_by_their_weight():
     assert stats.quantiles[TAP].max() == repeated.max()
 
 
+def test_the_covariance_of_a_large_map_under_a_mask_is_that_of_all_its_strips():
+    features, weight = correlated(1, 4, 400, 200), torch.rand(1, 1, 400, 200) * torch.linspace(0, 1, 400)[:, None]
+    features[..., :100, :] *= 3
+    expected = torch.cov(features[0].flatten(1), correction=0, aweights=weight.flatten())
+    torch.testing.assert_close(covariance(features, weight)[0], expected, **CLOSE)
+
+
 def test_styles_of_different_sizes_stack_and_mix():
     small, large = measured(correlated(1, 4, 3, 3)), measured(correlated(1, 4, 5, 5, seed=1))
     assert StyleStats.stack([small, large]).quantiles[TAP].shape == (2, 4, 25)
@@ -222,9 +236,21 @@ def test_a_mix_by_transport_is_a_style_that_transforms_can_use(content):
     assert mixed.covariance[TAP][0].trace() < linear[0].trace()
 
 
-def test_the_barycenter_of_one_is_itself():
-    matrix = covariance(correlated(1, 5, 8, 8))
-    torch.testing.assert_close(barycenter([matrix], [1.0]), matrix, **CLOSE)
+@pytest.mark.parametrize("scale", [1, 1e-3])
+def test_the_barycenter_of_one_is_itself(scale):
+    matrix = scale * covariance(correlated(1, 5, 8, 8))
+    torch.testing.assert_close(barycenter([matrix], [1.0]), matrix, rtol=1e-4, atol=1e-4 * scale)
+
+
+def test_the_maps_from_a_mix_by_transport_to_its_styles_cancel_out():
+    """What makes it a barycenter (Álvarez-Esteban et al. 2016, theorem 3.1): with their weights their mean moves
+    nothing."""
+    scales = torch.logspace(0, -1.5, 6).view(6, 1, 1)
+    turns = [torch.linalg.qr(correlated(1, 6, 1, 6, seed=seed)[0, :, 0])[0] for seed in (1, 2, 3)]
+    styles = [measured(torch.einsum("dc,bchw->bdhw", turn, scales * correlated(1, 6, 8, 8))) for turn in turns]
+    center = mix_by_transport(styles, [1, 2, 5]).covariance[TAP]
+    maps = [transport_map(center, style.covariance[TAP]) for style in styles]
+    torch.testing.assert_close((maps[0] + 2 * maps[1] + 5 * maps[2]) / 8, torch.eye(6)[None], **CLOSE)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
