@@ -20,13 +20,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from . import chroma, distill, fit, resize
+from . import average, chroma, distill, fit, resize
 from .checkpoint import is_finished
 from .command import TrainingError, run_command
 
 LINEAGE = Path(__file__).parent / "lineage.toml"
 
-COMMANDS = {"fit": fit, "distill": distill, "resize": resize, "chroma": chroma}
+COMMANDS = {"fit": fit, "distill": distill, "resize": resize, "chroma": chroma, "average": average}
 
 
 class Stage(BaseModel):
@@ -34,7 +34,7 @@ class Stage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    do: Literal["fit", "distill", "resize", "chroma"]
+    do: Literal["fit", "distill", "resize", "chroma", "average"]
     start: str = ""
     recipe: str = "paper"
     options: dict[str, Any] = {}
@@ -103,6 +103,9 @@ def arguments_of(args: argparse.Namespace, lineage: dict[str, list[Stage]], name
         machine = ["--resume", "--device", args.device]
         return [str(x) for x in (*folders, "--out", out.parent, "--recipe", stage.recipe, *machine, *settings)]
     options = [part for key, value in stage.options.items() for part in _option(key, value)]
+    if stage.do == "average":  # of what the stage before it made and what that began with
+        before = result_of(args.out, lineage, name, number - 2)
+        return [str(x) for x in ("--before", before, "--after", start, "--out", out, *options)]
     origin = ["--start" if stage.do == "distill" else "--model", start] if start else []
     return [str(x) for x in (*(folders if stage.do != "chroma" else ()), *origin, "--out", out, *options)]
 

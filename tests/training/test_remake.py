@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from adain_core.models.weights import embedded_models, load_weights
+from adain_core.models.spaces import space_of
+from adain_core.models.weights import Weights, embedded_models, load_model, load_weights, save_weights
 from adain_core.networks.decoder import Decoder
+from adain_core.networks.encoder import Encoder
 from adain_core.pipeline.transfer import StyleTransfer
 from tests.helpers import TINY_WIDTHS, random_picture
-from training import chroma, fit, remake
+from training import average, chroma, fit, remake
 from training.recipe import load_recipe
 
 SMALL = """
@@ -52,10 +54,10 @@ def test_every_stage_has_a_command_that_takes_it(name: str, tmp_path: Path) -> N
     for model, number in remake.plan(lineage, name):
         stage, arguments = lineage[model][number - 1], remake.arguments_of(args, lineage, model, number)
         parsed = remake.COMMANDS[stage.do].parse_arguments(arguments)
-        start = getattr(parsed, "model", getattr(parsed, "start", None))
+        starts = [getattr(parsed, key, None) for key in ("model", "start", "before", "after")]
         if stage.do == "fit":
-            start = load_recipe(parsed.recipe, parsed.set).start
-        assert not start or start in known, "a stage begins with what an earlier one has left"
+            starts = [load_recipe(parsed.recipe, parsed.set).start]
+        assert known.issuperset(filter(None, starts)), "a stage begins with what earlier ones have left"
         known.add(str(remake.result_of(tmp_path, lineage, model, number)))
     assert str(tmp_path / name / f"{name}.safetensors") in known
 
@@ -102,6 +104,26 @@ def test_a_lineage_is_replayed_and_goes_on_after_a_break(
     assert load_weights(tmp_path / "out" / "first" / "first.safetensors").encoder.widths == (4, 4, 8, 8)
     assert remake.main(["first", *arguments[1:]]) == 0
     assert "1 of 2" not in capsys.readouterr().err.split("Done")[-1]
+
+
+def test_an_average_lies_between_two_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / f"{name}.safetensors" for name in ("before", "after", "other")]
+    for seed, (path, widths) in enumerate(zip(files, (TINY_WIDTHS, TINY_WIDTHS, (4, 4, 8, 12)), strict=True)):
+        torch.manual_seed(seed)
+        encoder, decoder = Encoder(widths), Decoder(widths)
+        save_weights(Weights(space_of(path.stem, encoder), encoder, decoder), path, torch.float32)
+    options = ["--before", str(files[0]), "--out", str(tmp_path / "out.safetensors")]
+    assert average.main([*options, "--after", str(files[1]), "--share", "0.75"]) == 0
+    before, after, between = map(load_model, [*files[:2], tmp_path / "out.safetensors"])
+    for part in ("encoder", "decoder"):
+        old, new, found = (getattr(model, part).state_dict() for model in (before, after, between))
+        for key in found:
+            torch.testing.assert_close(found[key], 0.25 * old[key] + 0.75 * new[key])
+    capsys.readouterr()
+    assert average.main([*options, "--after", str(files[2])]) == 2
+    assert "differ in their layers" in capsys.readouterr().err
+    assert average.main([*options, "--after", str(files[1]), "--share", "1.5"]) == 2
+    assert "expected a number from 0 to 1" in capsys.readouterr().err
 
 
 def test_smooth_chroma_leaves_luminance_alone() -> None:
