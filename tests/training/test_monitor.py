@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -57,6 +58,7 @@ def test_tensorboard_has_what_the_log_has_after_a_run_died(
     with monkeypatch.context() as patch, pytest.raises(Death):
         patch.setattr(Trainer, "step", step_or_die)
         main(arguments)
+    time.sleep(1)  # the order of its files follows from the second in their names
     assert main([*arguments, "--resume"]) == 0
     with (tmp_path / "log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
