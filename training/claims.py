@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import fmean
 
 from adain_core.cli.options import add_options
+from adain_core.models.addresses import HubError
 from adain_core.models.errors import WeightsError
 from adain_core.models.weights import load_encoder
 from adain_core.networks.encoder import STYLE_TAPS
@@ -256,6 +257,8 @@ def row_of(claim: Claim, lab: Laboratory) -> str:
     """The table's line of a claim."""
     try:
         finding = claim.test(lab)
+    except HubError:
+        return f"| {claim.text} | {claim.place} | not measured: a network that it needs is not here | |\n"
     except (TrainingError, WeightsError) as error:
         return f"| {claim.text} | {claim.place} | not measured: {str(error).rstrip('.')} | |\n"
     return f"| {claim.text} | {claim.place} | {finding.measured} | {'yes' if finding.holds else 'no'} |\n"
