@@ -82,9 +82,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--content", type=Path, nargs="+", help="pictures to show, folders or files")
     parser.add_argument("--style", type=Path, nargs="+", help="likewise; of Gatys' two the first is the easy one")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figures")
-    parser.add_argument(
-        "--size", type=square_side, help="side of the pictures in pixels (default: 512, beside Gatys 256)"
-    )
+    parser.add_argument("--size", type=square_side, default=512, help="side of the pictures in pixels (default: 512)")
     parser.add_argument("--rows", type=positive_int, default=8, help="contents and styles at most (default: 8)")
     parser.add_argument("--train", action="store_true", help="train the runs that are missing")
     parser.add_argument("--train-content", type=Path, metavar="DIR", help="folder of photographs to train on")
@@ -159,17 +157,11 @@ def make_figures(args: argparse.Namespace) -> None:
     if possible:
         contents = find_images(*(args.content or example_pictures("photo")))[: args.rows]
         styles = find_images(*(args.style or example_pictures("style")))[: args.rows]
-        galleries = {
-            side: Gallery(study, contents, styles, args.size or side, args.iterations, args.loss_network)
-            for side in {figure.side for figure in possible.values()}
-        }
-        seconds = sum(
-            seconds_needed(gallery, [figure for figure in possible.values() if figure.side == side])
-            for side, gallery in galleries.items()
-        )
-        print(f"{', '.join(possible)}: about {math.ceil(seconds / 60)} min here.", flush=True)
+        gallery = Gallery(study, contents, styles, args.size, args.iterations, args.loss_network)
+        minutes = math.ceil(seconds_needed(gallery, possible.values()) / 60)
+        print(f"{', '.join(possible)}: about {minutes} min here.", flush=True)
         for name, figure in possible.items():
-            figure.draw(galleries[figure.side], args.out / f"{name}.png")
+            figure.draw(gallery, args.out / f"{name}.png")
             print(args.out / f"{name}.png", flush=True)
     if missing:
         lacking = dict.fromkeys(thing for things in missing.values() for thing in things)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -32,8 +31,6 @@ class Figure(ABC):
 
     title: str
     models: Mapping[str, str]
-    side: ClassVar[int] = 512
-    """Of its pictures in pixels, where no other is asked for."""
 
     def missing(self, study: Study) -> list[str]:
         """What the figure needs and is not there."""
@@ -124,8 +121,6 @@ class BesideGatys(Figure):
         style: the name of an example picture.
         otherwise: the place of the style among others, where that one is not shown.
     """
-
-    side: ClassVar[int] = 256  # thousands of evaluations take hours otherwise
 
     style: str
     otherwise: int
