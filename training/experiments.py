@@ -135,7 +135,7 @@ def seconds_needed(gallery: Gallery, figures: Collection[Figure]) -> float:
     if evaluations:
         few = 3
         pair = (picture.to(model.device) for picture in (content, style))
-        seconds += evaluations / few * timed(model.device, lambda: optimize(gallery, *pair, few))[1]
+        seconds += evaluations / few * timed(model.device, lambda: optimize(gallery.loss_network, *pair, few))[1]
     return seconds
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from adain_core import gatys
 from adain_core.measure.losses import measure_result
+from adain_core.networks.encoder import Encoder
 
 from .figures import architecture, loss_curves, picture_grid
 from .gallery import Gallery, Study, find_style
@@ -137,7 +138,7 @@ class BesideGatys(Figure):
         model(content, style)  # the first call also chooses kernels
         makers = {"AdaIN": partial(model, content, style)}
         for iterations in gallery.iterations:
-            makers[f"Gatys, {iterations} iterations"] = partial(optimize, gallery, content, style, iterations)
+            makers[f"Gatys, {iterations} iterations"] = partial(optimize, network, content, style, iterations)
         row, captions = [content[0], style[0]], ["", ""]
         for make in makers.values():
             result, seconds = timed(device, make)
@@ -148,7 +149,7 @@ class BesideGatys(Figure):
         picture_grid([row], path, columns, captions=[captions], title=self.title, inches=2.56)
 
 
-def optimize(gallery: Gallery, content: Tensor, style: Tensor, iterations: int) -> Tensor:
+def optimize(network: Encoder, content: Tensor, style: Tensor, iterations: int) -> Tensor:
     """Gatys' optimization with the study's settings, those of PyTorch's tutorial."""
-    settings = replace(gatys.PRESETS["tutorial"], iterations=iterations).for_encoder(gallery.loss_network)
-    return gatys.stylize(gallery.loss_network, content, [gatys.Style(style)], settings).picture
+    settings = replace(gatys.PRESETS["tutorial"], iterations=iterations).for_encoder(network)
+    return gatys.stylize(network, content, [gatys.Style(style)], settings).picture

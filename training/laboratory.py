@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
@@ -11,7 +11,6 @@ from statistics import fmean
 import torch
 from tqdm import tqdm
 
-from adain_core import gatys
 from adain_core.images.color import luminance
 from adain_core.measure.correlation import edge_correlation
 from adain_core.measure.losses import Convention, measure, psnr, style_losses
@@ -21,6 +20,7 @@ from adain_core.pipeline.transfer import StyleTransfer
 from .command import TrainingError
 from .data import center_square
 from .gallery import Study, find_style
+from .kinds import optimize
 from .leakage import Places, leakage, places_of
 from .pairs import Pair, Pairs
 from .resources import timed
@@ -161,13 +161,12 @@ class Laboratory:
         path = styles[find_style(styles, style_name, otherwise)]
         (pair,) = Pairs([(contents[0], path)], self.loss_network, self.pairs.size)
         model = self.model("plain")
-        settings = replace(gatys.PRESETS["tutorial"], iterations=self.iterations).for_encoder(self.loss_network)
-        slow = partial(gatys.stylize, self.loss_network, pair.content, [gatys.Style(pair.style)], settings)
+        slow = partial(optimize, self.loss_network, pair.content, pair.style, self.iterations)
         fast = partial(model, pair.content, pair.style)
         fast()  # the first call also chooses kernels
         result, seconds = timed(model.device, fast)
         optimized, slow_seconds = timed(model.device, slow)
-        pictures = (result, optimized.picture)
+        pictures = (result, optimized)
         edges = [edge_correlation(picture, pair.content).item() for picture in pictures]
         leaks = [leakage(self.loss_network, picture, pair.style) for picture in pictures]
         return GatysNumbers((edges[0], edges[1]), (leaks[0], leaks[1]), slow_seconds / seconds)

@@ -16,7 +16,7 @@ Row = dict[str, float | None]
 
 
 class Records:
-    """CropNumbers of pairs, by the model's label and the pair's name.
+    """Numbers of pairs, by the model's label and the pair's name.
 
     Args:
         folder: whose pairs.csv holds them, and settings.json what they were measured with; None keeps them in memory.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..networks.encoder import Encoder
+from .errors import WeightsError
 from .presets import VGG19_NORMALIZED, VGG19_TORCHVISION
 
 HASHED_SPACE = re.compile(r".+-([0-9a-f]{8})")
@@ -64,6 +66,16 @@ def is_encoder_of(space: str, encoder: Encoder) -> bool:
         return torch.allclose(state["conv1_1.weight"][0].cpu().float(), _TORCHVISION, rtol=1e-3, atol=1e-6)
     hashed = HASHED_SPACE.fullmatch(space)
     return not hashed or hashed[1] == digest(state)
+
+
+def check_space(space: str, encoder: Encoder, path: Path) -> None:
+    """Refuse an encoder that is not that of its space.
+
+    Raises:
+        WeightsError: it is damaged, was changed, or is another.
+    """
+    if not is_encoder_of(space, encoder):
+        raise WeightsError(f"{path} is damaged or was changed: its encoder is not that of its space {space}.")
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -32,7 +32,7 @@ from .convert import find_networks, in_current_layout
 from .errors import WeightsError
 from .hub import download, hash_of
 from .presets import PRESETS, VGG19_NORMALIZED, VGG19_TORCHVISION
-from .spaces import is_encoder_of, space_of
+from .spaces import check_space, space_of
 
 EMBEDDED = Path(__file__).parent / "embedded"
 EMBEDDED_STYLES = EMBEDDED / "styles"
@@ -169,16 +169,6 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str
     if decoder:
         build(decoder, states["decoder"], path)
     return Weights(space, encoder, decoder, dict(metadata), path)
-
-
-def check_space(space: str, encoder: Encoder, path: Path) -> None:
-    """Refuse an encoder that is not that of its space.
-
-    Raises:
-        WeightsError: it is damaged, was changed, or is another.
-    """
-    if not is_encoder_of(space, encoder):
-        raise WeightsError(f"{path} is damaged or was changed: its encoder is not that of its space {space}.")
 
 
 def build(module: Network, state: Mapping[str, Tensor], path: Path) -> Network:

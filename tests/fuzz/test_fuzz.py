@@ -185,7 +185,7 @@ def resident_bytes() -> int:
 
 @pytest.fixture
 def cases(request: pytest.FixtureRequest) -> Iterator[tuple[int, random.Random]]:
-    """CropNumbers with their own chance each, for this test's part of the time."""
+    """Numbers with their own chance each, for this test's part of the time."""
     seconds = request.config.getoption("--fuzz-seconds") / (len(KINDS) + 1)
     seed = f"{request.config.getoption('--fuzz-seed')} {request.node.name}"
 
