@@ -98,6 +98,8 @@ def reduced(path: Path) -> bytes:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links of the repository: to the site's page where there is one, else to the file on GitHub."""
     folder = PurePosixPath(page.file.src_uri).parent
+    # A help page's links start where ComfyUI has all of them start, one folder up.
+    start = folder.parent if folder.is_relative_to("web/docs") else folder
     blob = f"{config.repo_url}/blob/main/"
 
     def resolved(match: re.Match[str]) -> str:
@@ -107,7 +109,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         elif "://" in link:
             return link
         else:
-            path = normpath(folder / link)
+            path = normpath(start / link)
         return relpath(path, folder) if path in files.src_uris else blob + path
 
     return LINK.sub(resolved, markdown)

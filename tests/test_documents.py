@@ -12,7 +12,8 @@ from PIL import Image
 import adain_core
 from tests.helpers import ROOT
 
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("workflows/examples/*.md")]
+FOLDERS = ("", "docs/", "training/results/", "workflows/examples/")
+PAGES = [page for folder in FOLDERS for page in ROOT.glob(f"{folder}*.md")]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 REPOSITORY = PROJECT["project"]["urls"]["Repository"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -21,6 +21,7 @@ from adain_core import StyleTransfer
 from tests.helpers import ROOT
 
 SITE = ROOT / "out" / "site"
+FILES = "https://github.com/comfyui-adain/adain-style-transfer/blob/main/"
 CHROMIUM = os.environ.get("CHROMIUM_PATH", "/usr/bin/chromium")
 PATIENCE_MS = 120_000
 PAGE_LIMIT = 20_000_000
@@ -223,6 +224,8 @@ def test_every_link_and_picture_of_the_pages_leads_somewhere():
         if page.name == "404.html":
             continue
         for link in re.findall(r'(?:href|src)="?([^"\s>#?]+)', page.read_text(encoding="utf-8")):
-            if not re.match(r"[a-z]+:", link):
+            if link.startswith(FILES):
+                assert (ROOT / unquote(link.removeprefix(FILES))).exists(), (page, link)
+            elif not re.match(r"[a-z]+:", link):
                 target = page.parent / unquote(link)
                 assert target.is_file() or (target / "index.html").is_file(), (page, link)
