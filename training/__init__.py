@@ -1,4 +1,4 @@
-"""Training of encoders and decoders, and the report's experiments. See ``python -m training.fit --help``."""
+"""Training of encoders and decoders, and the study's experiments. See ``python -m training.fit --help``."""
 
 import sys
 from types import TracebackType

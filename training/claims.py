@@ -32,12 +32,10 @@ from adain_core.runtime.files import write_atomically
 
 from .command import TrainingError, positive_int, run_command, square_side
 from .data import find_images
-from .experiments import EASY_STYLE, HARD_STYLE
+from .experiments import EASY_STYLE, HARD_STYLE, STYLE_WEIGHTS
 from .gallery import Study, example_pictures
 from .laboratory import Laboratory, Numbers
 from .pairs import Pairs, pair_paths
-
-WEIGHTS = {1: "style-weight-1", 5: "style-weight-5", 10: "plain", 20: "style-weight-20"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def by_weight(what: str, number: Callable[[Numbers], float], places: int = 2) ->
     """A number of the results falls as the style loss weighs more."""
 
     def test(lab: Laboratory) -> Finding:
-        found = {weight: number(lab.numbers(model)) for weight, model in WEIGHTS.items()}
+        found = {weight: number(lab.numbers(model)) for weight, model in STYLE_WEIGHTS.items()}
         shown = ", ".join(f"{value:.{places}f}" for value in found.values())
         weights = ", ".join(map(str, found))
         return Finding(f"{what} at {weights}: {shown}", all(a > b for a, b in pairwise(found.values())))

@@ -138,7 +138,7 @@ def distill(args: argparse.Namespace) -> None:
         optimizer, args.lr, total_steps=rounds, pct_start=max(2, 0.05 * rounds) / rounds
     )
 
-    start = time.monotonic()
+    began = time.monotonic()
     for step, ((content_crops, *_), (style_crops, *_)) in enumerate(crops(args), start=1):
         images = torch.cat([content_crops, style_crops]).float().div(255).contiguous(memory_format=nhwc)
         with torch.no_grad():
@@ -155,7 +155,7 @@ def distill(args: argparse.Namespace) -> None:
             raise TrainingError(f"The loss is {loss.item()} at step {step}; try a smaller --lr.")
         if step % 50 == 0 or step == args.steps:
             parts = " ".join(f"{name} {value.item():.4f}" for name, value in losses.items())
-            print(f"step {step} {parts} {(time.monotonic() - start) / step:.2f} s/step", flush=True)
+            print(f"step {step} {parts} {(time.monotonic() - began) / step:.2f} s/step", flush=True)
         if step % 200 == 0 or step == args.steps:
             space = space_of(args.out.stem, student.encoder) if student.encoder else teacher.space
             save_weights(Weights(space, student.encoder, student.decoder), args.out)

@@ -36,7 +36,8 @@ def named(*models: str) -> dict[str, str]:
     return {model: model for model in models}
 
 
-STYLE_WEIGHTS = {f"style weight {n}": "plain" if n == 10 else f"style-weight-{n}" for n in (1, 5, 10, 20)}
+STYLE_WEIGHTS = {1: "style-weight-1", 5: "style-weight-5", 10: "plain", 20: "style-weight-20"}
+WEIGHTED = {f"style weight {weight}": model for weight, model in STYLE_WEIGHTS.items()}
 ADDITIVE = named("plain", "add-content", "add-style", "add-both")
 CONCATENATED = named("plain", "concat-content", "concat-style", "concat-both", "concat-content-adain")
 PRE_NORMALIZED = named("plain", "pre-normalized")
@@ -51,13 +52,13 @@ HARD_STYLE = ("style_woodcut.jpg", -1)
 
 FIGURES: dict[str, Figure] = {
     "figure-1": Architecture("Adaptive instance normalization", named("plain")),
-    "figure-2": Comparison("The weight of the style loss", STYLE_WEIGHTS),
+    "figure-2": Comparison("The weight of the style loss", WEIGHTED),
     "figure-3": Comparison("Additive skip connections", ADDITIVE),
     "figure-4": Comparison("Concatenated skip connections", CONCATENATED),
     "figure-5": BesideGatys("AdaIN and Gatys' optimization, an easy style", named("plain"), *EASY_STYLE),
     "figure-6": BesideGatys("AdaIN and Gatys' optimization, a hard style", named("plain"), *HARD_STYLE),
     "figure-7": Comparison("Pre-normalized input", PRE_NORMALIZED),
-    "figure-8": Strengths("The weight of the style loss and alpha", STYLE_WEIGHTS),
+    "figure-8": Strengths("The weight of the style loss and alpha", WEIGHTED),
     "figure-9": Curves("Losses with pre-normalized input", PRE_NORMALIZED),
     "figure-10": Curves("Losses with additive skip connections", ADDITIVE),
     "figure-11": Curves("Losses with concatenated skip connections", CONCATENATED),
@@ -164,9 +165,9 @@ def make_figures(args: argparse.Namespace) -> None:
             figure.draw(gallery, args.out / f"{name}.png")
             print(args.out / f"{name}.png", flush=True)
     if missing:
-        lacking = dict.fromkeys(thing for things in missing.values() for thing in things)
+        things = dict.fromkeys(thing for lacking in missing.values() for thing in lacking)
         advice = f"; train them, or use --train with {args.runs}" if args.runs else ""
-        raise TrainingError(f"Not made: {', '.join(missing)}, which lack {', '.join(lacking)}{advice}.")
+        raise TrainingError(f"Not made: {', '.join(missing)}, which lack {', '.join(things)}{advice}.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,7 +26,7 @@ from .pairs import Pair, Pairs
 from .resources import timed
 
 _SHORTEST_LOG = 4
-"""Lines that a half of has a change in it."""
+"""Lines of a log, so that even its second half holds a change."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def _fits(tensor: Tensor | None, place: Tensor) -> bool:
 
 
 def with_normalized_input(encoder: Encoder) -> Encoder:
-    """The same encoder for images from which ImageNet's mean and standard deviation are removed first (the report,
+    """The same encoder for images from which ImageNet's mean and standard deviation are removed first (the study,
     2.3.2). An affine map before an affine map is one, so this changes the color map alone."""
     changed = copy.deepcopy(encoder)
     color = changed.color

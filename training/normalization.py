@@ -1,4 +1,4 @@
-"""What can stand in AdaIN's place, with scale and shift learned: the report's section 2.1."""
+"""What can stand in AdaIN's place, with scale and shift learned: the study's section 2.1."""
 
 from __future__ import annotations
 

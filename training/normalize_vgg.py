@@ -2,7 +2,7 @@
 
     python -m training.normalize_vgg --images DIR --encoder vgg19-torchvision --out vgg_normalised.safetensors
 
-Gatys et al. (2015) did this to VGG-19, and the AdaIN paper's encoder is such a one (the report, 2.3.1). Dividing a
+Gatys et al. (2015) did this to VGG-19, and the AdaIN paper's encoder is such a one (the study, 2.3.1). Dividing a
 filter and its bias by its mean, and multiplying the next layer's weights for that input by it, leaves the function of
 the network unchanged up to a scale for each channel, since ReLU and max pooling commute with positive factors. So the
 means of the layers may all be measured in one pass over the images. Filters that never fire are left alone.
@@ -30,7 +30,7 @@ from .command import run_command, square_side
 from .data import center_square, find_images
 
 _DEAD = 1e-6
-"""A filter with a smaller mean than this, relative to its layer's, never fires to any purpose."""
+"""A filter whose mean is a smaller share than this of its layer's largest never fires to any purpose."""
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

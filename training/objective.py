@@ -1,4 +1,4 @@
-"""The loss of a training step (Huang and Belongie 2017, equations 11 to 13; the report's equations 2 and 3)."""
+"""The loss of a training step (Huang and Belongie 2017, equations 11 to 13; the study's equations 2 and 3)."""
 
 from __future__ import annotations
 

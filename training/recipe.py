@@ -54,7 +54,7 @@ Width = Annotated[int, Field(ge=1, le=MAX_WIDTH)]
 
 
 class Recipe(BaseModel):
-    """The defaults are the report's setting. Costs are relative to one forward pass of the loss network over a batch
+    """The defaults are the study's setting. Costs are relative to one forward pass of the loss network over a batch
     ("unit")."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
@@ -100,7 +100,7 @@ class Recipe(BaseModel):
     image). No cost. batch leaves one style inside the decoder, whose file says so: alpha 0 shows it, others are
     refused. instance and conditional leave style files beside a decoder for any style."""
     normalize_input: bool = False
-    """Work on images with ImageNet's mean and standard deviation removed (the report's experiment): encoder and loss
+    """Work on images with ImageNet's mean and standard deviation removed (the study's experiment): encoder and loss
     network see those, and the decoder paints in their domain. The result is an ordinary model, with the way there in
     its encoder, which it holds, and the way back in its decoder's last convolution."""
 
@@ -142,7 +142,7 @@ class Recipe(BaseModel):
     ``steps``."""
     lr: Amount = 1e-4
     lr_decay: Amount = 5e-5
-    """lr / (1 + lr_decay * n) at step n, the report's schedule; with cosine it has no effect."""
+    """lr / (1 + lr_decay * n) at step n, the study's schedule; with cosine it has no effect."""
     cosine: bool = False
     """A cosine from lr to lr / 100 in place of lr_decay."""
     warmup: Natural = 0

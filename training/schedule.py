@@ -18,7 +18,7 @@ _UNITS = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """The learning rate of step n = 0, 1, ...: the report's lr / (1 + lr_decay n), or a cosine to a hundredth of lr."""
+    """The learning rate of step n = 0, 1, ...: the study's lr / (1 + lr_decay n), or a cosine to a hundredth of lr."""
     rate = recipe.lr * min(1.0, (step + 1) / max(1, recipe.warmup))
     if not recipe.cosine:
         return rate / (1 + recipe.lr_decay * step)

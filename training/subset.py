@@ -2,7 +2,7 @@
 
     python -m training.subset --source DIR --out DIR --count N [--seed N] [--copy]
 
-The report trained on 40,000 photographs and 20,000 paintings. The files keep their places below the folder; they are
+The study trained on 40,000 photographs and 20,000 paintings. The files keep their places below the folder; they are
 hard links, which take no room, unless --copy is given. The same seed gives the same subset.
 """
 

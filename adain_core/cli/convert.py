@@ -29,7 +29,7 @@ _SIDE = 32
 def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "convert",
-        help="checkpoints of pytorch-AdaIN, of torchvision's VGG-19 and of the report's repository",
+        help="checkpoints of pytorch-AdaIN, of torchvision's VGG-19 and of the study's repository",
         description="Recognizes networks by keys and shapes, writes each file's as .safetensors, and runs them once to"
         " see that they work. Nothing in a checkpoint is executed.",
     )

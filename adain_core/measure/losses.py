@@ -137,7 +137,7 @@ def distance(a: Tensor, b: Tensor, convention: Convention = "mse") -> Tensor:
 
 def content_loss(features: Tensor, target: Tensor, convention: Convention = "mse") -> Tensor:
     """Distance of a result's relu4_1 features from the AdaIN target (Huang and Belongie 2017, equation 12; the
-    report's equation 2).
+    study's equation 2).
 
     Args:
         features: the loss network's features of the result, [B, C, H, W].
@@ -151,7 +151,7 @@ def style_losses(
     features: Mapping[str, Tensor], style: StyleStats, convention: Convention = "mse"
 ) -> dict[str, Tensor]:
     """Distances of means plus those of standard deviations, layer by layer (Huang and Belongie 2017, equation 13; the
-    report's equation 3).
+    study's equation 3).
 
     Args:
         features: the loss network's features of the result at each tap, [B, C, H, W].

@@ -77,12 +77,12 @@ LAYOUTS = (
     *_split_encoders("encoder_"),
     *_split_encoders("enc_"),
     Layout(
-        "the report's decoder",
+        "the study's decoder",
         "decoder",
         ("decoder_4.1", *_within("decoder_3", 1, 4, 7, 10), *_within("decoder_2", 1, 4), *_within("decoder_1", 1, 4)),
     ),
     Layout(
-        "the report's decoder with concatenated skips",
+        "the study's decoder with concatenated skips",
         "decoder",
         (
             *("decoder_4.1", "decoder_3_cat.1", *_within("decoder_3", 1, 4, 7), "decoder_2_cat.1"),

@@ -113,7 +113,7 @@ def from_checkpoint(
     if not networks or len(networks) < len(found):
         raise WeightsError(
             f"{path} is no weights file of this package and holds {len(found)} networks in known layouts; expected an"
-            " encoder, a decoder or both, of pytorch-AdaIN, of torchvision's VGG-19 or of the report's repository."
+            " encoder, a decoder or both, of pytorch-AdaIN, of torchvision's VGG-19 or of the study's repository."
         )
     encoder = decoder = None
     if "encoder" in networks:

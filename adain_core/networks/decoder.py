@@ -20,7 +20,7 @@ class Decoder(nn.Module):
     Each convolution is named after the one that it mirrors, so ``conv4_1`` comes first. Joined maps enter after each
     upsampling, where their size and channels match; concatenated ones have a convolution of their own, such as
     ``conv3_4_content``, which adds up to the same and spares the upsampled map. For ``concat`` the convolution before
-    is narrowed, so that no variant has more parameters than the plain decoder; ``concat2`` is the report's own decoder,
+    is narrowed, so that no variant has more parameters than the plain decoder; ``concat2`` is the study's own decoder,
     which widens the ones after.
 
     Args:
@@ -44,7 +44,7 @@ class Decoder(nn.Module):
         self.style_inside = style_inside
         self.names: list[str] = []
         if self.skips.join == "concat2":
-            self._build_report()
+            self._build_study()
         else:
             self._build_mirror()
 
@@ -63,7 +63,7 @@ class Decoder(nn.Module):
                 self._append(names[0], channels, width)
                 channels = width
 
-    def _build_report(self) -> None:
+    def _build_study(self) -> None:
         first, second, third, channels = self.widths
         joined = {"conv3_1": len(self.skips.names) * second, "conv2_1": len(self.skips.names) * first}
         wide, widest = second + joined["conv3_1"], first + joined["conv2_1"]

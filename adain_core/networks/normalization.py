@@ -1,4 +1,4 @@
-"""Batch, instance, conditional instance and adaptive instance normalization: the report's table 1, as functions.
+"""Batch, instance, conditional instance and adaptive instance normalization: the study's table 1, as functions.
 
 All four subtract a mean and divide by a standard deviation, then scale and shift. They differ in what the statistics
 are taken over and in where the scale (gamma) and the shift (beta) come from:

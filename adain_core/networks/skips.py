@@ -22,11 +22,11 @@ class Skips:
     ``concat-content-transport``, ...
 
     Args:
-        join: ``plain`` (no skips), ``add``, ``concat`` or ``concat2`` (the report's own: at two of the taps, see
+        join: ``plain`` (no skips), ``add``, ``concat`` or ``concat2`` (the study's own: at two of the taps, see
             :class:`~adain_core.networks.decoder.Decoder`).
         source: whose encoder maps; those of the style are resized to the content's grid.
         normalization: give the content's maps the style's statistics first: ``adain`` its means and standard deviations
-            (the report's outlook), ``transport`` at relu1_1 its covariance too, by optimal transport, since colors lie
+            (the study's outlook), ``transport`` at relu1_1 its covariance too, by optimal transport, since colors lie
             across channels there.
         strength: factor on added maps; a decoder is trained for one.
 

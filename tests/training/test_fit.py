@@ -29,7 +29,6 @@ EXPECTED_RECIPES = {
     "pre-normalized",
     "style-weight-1",
     "style-weight-5",
-    "style-weight-10",
     "style-weight-20",
     "add-content",
     "add-style",

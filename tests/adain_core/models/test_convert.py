@@ -87,7 +87,7 @@ def report_decoder() -> Parts:
 
 
 class ConcatDecoder(nn.Module):
-    """The report's decoder with maps of the content (or of the style) concatenated at relu2_1 and relu1_1."""
+    """The study's decoder with maps of the content (or of the style) concatenated at relu2_1 and relu1_1."""
 
     def __init__(self) -> None:
         super().__init__()
