@@ -19,6 +19,23 @@ KINDS = ["plain"] + [
 ]
 
 
+@pytest.mark.parametrize("kind", ["plain", "add-both"])
+def test_it_is_the_plain_sequence_of_layers(kind):
+    """Upsampling, added maps, padding, convolution, and a ReLU after all but the last, whose values go below 0 too."""
+    decoder = Decoder(TINY_WIDTHS, Skips.parse(kind, strength=0.5))
+    sides = zip(SKIP_TAPS, TINY_WIDTHS, (8, 4, 2), strict=False)
+    maps = {tap: [torch.rand(1, width, 3 * k, 2 * k) for _ in decoder.skips.names] for tap, width, k in sides}
+    x = features = torch.rand(1, TINY_WIDTHS[-1], 3, 2)
+    for before, name in itertools.pairwise(["", *decoder.names]):
+        x = x.relu()
+        if before.endswith("_1"):
+            x = F.interpolate(x, scale_factor=2, mode="nearest") + 0.5 * sum(maps[f"relu{name[4]}_1"])
+        conv = decoder.get_submodule(name)
+        x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), conv.weight, conv.bias)
+    assert x.min() < 0
+    torch.testing.assert_close(decoder(features, maps), x, rtol=1e-4, atol=1e-5)
+
+
 def parameters(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
@@ -100,6 +117,14 @@ def test_adain_on_skips_gives_them_the_styles_statistics():
     again = StyleStats.measure({"relu1_1": joined}, space="")
     torch.testing.assert_close(again.mean["relu1_1"], stats.mean["relu1_1"], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(again.std["relu1_1"], stats.std["relu1_1"], rtol=1e-3, atol=1e-3)
+
+
+def test_of_both_maps_the_contents_comes_first():
+    content, style = torch.rand(2, 1, 8, 16, 16)
+    blend = Blend(StyleStats.measure({"relu1_1": style}, space=""))
+    first, second = joined_maps(Skips.parse("add-both"), "relu1_1", content, [blend], [style])
+    assert torch.equal(first, content)
+    torch.testing.assert_close(second, style)
 
 
 @pytest.mark.parametrize("mask", [None, torch.ones(1, 1, 4, 4)])

@@ -40,6 +40,7 @@ def test_it_is_the_plain_sequence_of_layers():
 def test_a_fifth_block_reaches_relu5_1():
     features = Encoder((4, 4, 4, 4, 6))(random_picture(64, 64), ["conv4_2", "relu4_2", "relu5_1"])
     assert tuple(features["relu5_1"].shape) == (1, 6, 4, 4)
+    assert features["conv4_2"].min() < 0
     torch.testing.assert_close(features["relu4_2"], features["conv4_2"].relu())
 
 
@@ -55,13 +56,20 @@ def test_an_unknown_layer_is_named():
         Encoder(TINY_WIDTHS)(random_picture(16, 16), ["relu1_1", "relu5_1"])
 
 
+def test_nothing_deeper_than_the_taps_is_computed():
+    encoder, seen = Encoder(TINY_WIDTHS), []
+    for name in ("conv2_1", "conv2_2"):
+        encoder.get_submodule(name).register_forward_hook(lambda *_, name=name: seen.append(name))
+    encoder(random_picture(16, 16), ["relu1_1", "relu2_1"])
+    assert seen == ["conv2_1"]
+
+
 def test_gradients_reach_the_picture():
     image = random_picture(32, 32).requires_grad_()
     Encoder(TINY_WIDTHS)(image)["relu4_1"].sum().backward()
     assert image.grad.abs().sum() > 0
 
 
-@pytest.mark.skipif(torch.__version__ < "2.10", reason="training needs PyTorch 2.10; 2.7's meta device guesses wrong")
 @pytest.mark.skipif(torch.__version__ < "2.10", reason="training needs PyTorch 2.10; 2.7's meta device guesses wrong")
 def test_the_compiler_foresees_the_layout_of_the_upsampling_s_gradient():
     # torch.compile plans memory by what the meta device says; where the real gradient differs, training ends.
