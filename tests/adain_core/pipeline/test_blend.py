@@ -10,7 +10,7 @@ from adain_core.options import Options
 from adain_core.pipeline.blend import Blend
 from adain_core.pipeline.layers import Look, layers_of
 from adain_core.runtime.progress import ignore_progress
-from adain_core.styles.stats import StyleStats
+from adain_core.styles.stats import StyleStats, mix
 from tests.helpers import lively_model, random_picture
 
 
@@ -40,6 +40,17 @@ def test_a_style_takes_on_the_colors_of_each_content_and_its_picture_is_kept_whe
     matched = [match_color(style, content, "covariance") for content in contents.split(1)]
     assert layer.style == StyleStats.stack([model.compute_style_stats(picture) for picture in matched])
     assert layer.style.image is None if skips == "plain" else torch.equal(layer.style.image, torch.cat(matched))
+
+
+def test_recolored_styles_keep_their_weights_and_both_masks_and_can_be_stopped() -> None:
+    model, content = lively_model("plain"), random_picture(24, 32)
+    styles = [random_picture(32, 32, seed=seed) for seed in (5, 6)]
+    where, shown, shares = torch.rand(24, 32), torch.rand(32, 32), []
+    layers, _ = layers_of(model, [Look(styles, [3, 1], where)], Options(keep_colors="histogram"), shown)
+    (layer,) = layers(range(1), content, shares.append)
+    measured = [model.compute_style_stats(match_color(style, content, "histogram"), shown) for style in styles]
+    assert layer.style == mix(measured, [3, 1]) and layer.mask is where
+    assert len(shares) > 1 and not any(shares)
 
 
 def test_colors_of_a_style_without_a_picture_cannot_be_matched() -> None:

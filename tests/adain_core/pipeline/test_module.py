@@ -127,6 +127,7 @@ def test_styles_compare_by_their_numbers() -> None:
         (Path("photo.jpg"), "such as PIL.Image.open gives"),
         (torch.full((1, 3, 8, 8), 200, dtype=torch.uint8), "divide by 255"),
         (torch.full((1, 3, 8, 8), 200.0), "numbers from 200 to 200; expected 0..1"),
+        (torch.full((1, 3, 8, 8), -200.0), "numbers from -200 to -200; expected 0..1"),
         (torch.full((1, 3, 8, 8), torch.nan), "NaN or infinite"),
         (torch.zeros(1, 8, 8, 3), r"shape \[1, 8, 8, 3\]; expected \[B, 3, H, W\]"),
     ],

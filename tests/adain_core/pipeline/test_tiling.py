@@ -1,11 +1,13 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adain_core.networks.encoder import STYLE_TAPS
 from adain_core.networks.skips import SKIP_TAPS
 from adain_core.pipeline import tiling
+from adain_core.pipeline.thumbnails import thumbnail
 from adain_core.pipeline.tiling import Tile, for_each_tile, grid_of, plan_tiles
 from adain_core.runtime.memory import is_out_of_memory
 from adain_core.styles.stats import RunningStats, moments_of
@@ -162,6 +164,19 @@ def test_other_errors_and_hopeless_ones_pass_through():
     assert not is_out_of_memory(RuntimeError("sizes do not match"))
 
 
+@pytest.mark.parametrize(("height", "below", "mode"), [(21, 3, "reflect"), (3, 13, "replicate")])
+def test_pictures_are_continued_by_reflection_or_where_that_is_impossible_by_their_last_pixels(height, below, mode):
+    picture = random_picture(height, 30)
+    assert torch.equal(tiling.pad_to_grid(picture), F.pad(picture, (0, 2, 0, below), mode=mode))
+
+
+def test_progress_is_the_share_of_the_cells():
+    shares: list[float] = []
+    tiles = [Tile(slice(0, 1), slice(0, 2), columns) for columns in (slice(0, 2), slice(2, 3))]
+    for_each_tile(tiles, lambda _: None, shares.append)
+    assert shares == pytest.approx([0, 2 / 3, 1])
+
+
 def test_work_can_be_interrupted_between_tiles():
     model, reports = tiny_model(), []
 
@@ -182,6 +197,12 @@ def test_low_memory_is_close_and_says_so(skips, caplog):
     exact, close = (model(content, style, mask=mask, tile=200, low_memory=low) for low in (False, True))
     assert "approximate" in caplog.text
     assert 0 < (close - exact).abs().mean() < 0.2 * exact.std()
+
+
+def test_thumbnails_have_512_pixels_along_their_short_side_at_most():
+    assert thumbnail(random_picture(700, 620)).shape == (1, 3, 578, 512)
+    small = random_picture(20, 600)
+    assert thumbnail(small) is small
 
 
 def test_low_memory_shows_no_seams():

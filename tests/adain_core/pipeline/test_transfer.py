@@ -15,7 +15,7 @@ from adain_core.networks.encoder import Encoder
 from adain_core.pipeline.analyzer import StyleAnalyzer
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.styles.distribution import covariance
-from adain_core.styles.stats import mix
+from adain_core.styles.stats import StyleStats, mix
 from tests.helpers import TINY_WIDTHS, lively_model, random_picture, tiny_model
 
 sides = st.integers(1, 70)
@@ -100,9 +100,9 @@ def test_a_sharp_edge_of_a_mask_leaves_no_seam(examples):
 def test_an_empty_mask_changes_nothing_and_a_full_one_is_no_mask(model):
     content, style = random_picture(40, 48), random_picture(32, 32, seed=1)
     assert torch.equal(model(content, style, mask=torch.zeros(64, 64)), model(content, style, alpha=0.0))
-    torch.testing.assert_close(
-        model(content, style, mask=torch.ones(9, 9)), model(content, style), atol=1e-5, rtol=1e-4
-    )
+    for white in (1.0, 255.0):
+        full = model(content, style, mask=torch.full((9, 9), white))
+        torch.testing.assert_close(full, model(content, style), atol=1e-5, rtol=1e-4)
 
 
 def test_a_style_mask_measures_only_what_it_shows(model):
@@ -144,14 +144,13 @@ def test_flat_pictures_are_those_of_float32_in_half_precision(examples, dtype, v
 
 
 def test_what_is_transparent_in_a_style_does_not_count(model):
-    picture, opacity = random_picture(24, 32, seed=1), torch.zeros(1, 1, 24, 32)
-    opacity[..., :16] = 1
+    picture, opacity, upper = random_picture(24, 32, seed=1), torch.zeros(1, 1, 24, 32), torch.zeros(24, 32)
+    opacity[..., :16], upper[:16] = 1, 1
     seen = model.compute_style_stats(Picture(picture, opacity), tile="off")
     expected = model.compute_style_stats(picture, mask=opacity[:, 0], tile="off")
-    both = model.compute_style_stats(Picture(picture, opacity), mask=torch.ones(24, 32), tile="off")
+    both = model.compute_style_stats(Picture(picture, opacity), mask=upper, tile="off")
     everything = model.compute_style_stats(picture, tile="off")
-    for tap, mean in expected.mean.items():
-        assert torch.equal(seen.mean[tap], mean) and torch.equal(both.mean[tap], mean)
+    assert seen == expected and both == model.compute_style_stats(picture, mask=opacity[:, 0] * upper, tile="off")
     assert not torch.allclose(everything.mean["relu1_1"], expected.mean["relu1_1"], atol=1e-3)
     content = random_picture(24, 24)
     assert torch.equal(model(content, Picture(picture, opacity)), model(content, expected))
@@ -188,10 +187,39 @@ def test_alpha_outside_0_to_1_is_refused(model, alpha):
         model.blend(model.encode(content), model.compute_style_stats(style), alpha)
 
 
-def test_another_models_style_is_refused(model):
+def test_a_transform_that_does_not_exist_is_refused_with_those_that_do(model):
+    picture = random_picture(16, 16)
+    with pytest.raises(ValueError, match="'warp' is no transform; expected adain, "):
+        model.blend(model.encode(picture), model.compute_style_stats(picture), transform="warp")
+
+
+def test_a_detail_that_does_not_exist_is_refused(model):
+    with pytest.raises(ValueError, match="expected a tuple of covariance and quantiles"):
+        model.compute_style_stats(random_picture(16, 16), detail=("covariances",))
+
+
+@pytest.mark.parametrize("scale", [0, -1, math.nan, math.inf])
+def test_a_style_scale_that_is_none_is_refused(model, scale):
+    with pytest.raises(ValueError, match="style_scale is"):
+        model.compute_style_stats(random_picture(16, 16), style_scale=scale)
+
+
+def test_a_style_of_other_channels_than_its_space_has_is_damaged(model):
+    style, picture = tiny_model().compute_style_stats(random_picture(16, 16)), random_picture(16, 16)
+    narrow = {part: {"relu4_1": getattr(style, part)["relu4_1"][:, 1:]} for part in ("mean", "std")}
+    with pytest.raises(ValueError, match="style is damaged"):
+        model(picture, replace(style, **narrow))
+
+
+def test_another_models_style_and_features_are_refused(model):
     other = tiny_model(space="other")
-    with pytest.raises(ValueError, match=r"space other.*this model's is tiny"):
-        model(random_picture(16, 16), other.compute_style_stats(random_picture(16, 16)))
+    picture = random_picture(16, 16)
+    with pytest.raises(ValueError, match=r"style of the space other, but this model's is tiny"):
+        model(picture, other.compute_style_stats(picture))
+    with pytest.raises(ValueError, match=r"features of the space other, but this model's is tiny"):
+        model.blend(other.encode(picture), model.compute_style_stats(picture))
+    with pytest.raises(ValueError, match=r"features come from the space other, but this model's is tiny"):
+        model.decode(other.encode(picture))
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 4, 16, 16), (0, 3, 16, 16), (1, 3, 0, 16)])
@@ -201,8 +229,20 @@ def test_a_tensor_of_another_shape_is_refused(model, shape):
 
 
 def test_an_empty_style_mask_is_refused(model):
-    with pytest.raises(ValueError, match="nothing to measure"):
-        model.compute_style_stats(random_picture(16, 16), mask=torch.zeros(16, 16))
+    empty, full = torch.zeros(16, 16), torch.ones(16, 16)
+    for count, mask in ((1, empty), (2, torch.stack([full, empty]))):
+        with pytest.raises(ValueError, match="nothing to measure"):
+            model.compute_style_stats(random_picture(16, 16, batch=count), mask=mask)
+
+
+def test_each_picture_of_a_batch_is_measured_under_its_own_mask(model):
+    pictures, masks = random_picture(32, 40, batch=2), torch.zeros(2, 32, 40)
+    masks[0, :, :16], masks[1, 16:] = 1, 1
+    options = {"detail": ("covariance", "quantiles"), "tile": 16}
+    together = model.compute_style_stats(pictures, masks, each=True, **options)
+    alone = [model.compute_style_stats(pictures[i : i + 1], masks[i : i + 1], **options) for i in range(2)]
+    for part in ("mean", "std", "covariance", "quantiles"):
+        torch.testing.assert_close(getattr(together, part), getattr(StyleStats.stack(alone), part))
 
 
 def test_a_style_skip_needs_a_style_picture():
@@ -294,9 +334,11 @@ def test_measuring_with_detail_reports_both_of_its_passes(model):
 
 
 def test_progress_reaches_the_end_and_an_exception_in_it_stops_the_work(model):
-    shares: list[float] = []
-    model(random_picture(16, 16), random_picture(16, 16), progress=shares.append)
-    assert shares == sorted(shares) and shares[-1] == 1.0
+    one, other = random_picture(16, 16), random_picture(16, 16, seed=1)
+    for options in ({}, {"regions": [(torch.ones(4, 4), one)]}, {"keep_colors": "histogram"}):
+        shares: list[float] = []
+        model(one, [one, other], progress=shares.append, **options)
+        assert shares == sorted(shares) and (shares[0], shares[-1]) == (0.0, 1.0)
 
     def stop(share: float) -> None:
         raise KeyboardInterrupt
@@ -364,10 +406,12 @@ def test_sizes_that_make_no_sense_are_named(model, option):
         model(random_picture(32, 32), random_picture(32, 32), **{option: 0})
 
 
-def test_a_measured_style_cannot_be_measured_at_another_size(model):
-    style = model.compute_style_stats(random_picture(32, 32))
-    with pytest.raises(ValueError, match=r"style_size .* measured already"):
-        model(random_picture(32, 32), style, style_size=16)
+@pytest.mark.parametrize("options", [{"style_size": 16}, {"style_scale": 2.0}, {"style_mask": torch.ones(8, 8)}])
+def test_a_measured_style_cannot_be_measured_in_another_way(model, options):
+    picture, style = random_picture(32, 32), model.compute_style_stats(random_picture(32, 32))
+    for look in ({"style": style}, {"style": picture, "regions": [(torch.ones(8, 8), style)]}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))}.* measured already"):
+            model(picture, **look, **options)
 
 
 def test_tile_memory_is_what_tiles_may_use():
@@ -379,6 +423,15 @@ def test_tile_memory_is_what_tiles_may_use():
     assert tiles[0] == 1 < tiles[1]
 
 
+def test_tiles_are_smaller_where_maps_join_the_decoder_and_larger_in_half_precision():
+    image, models = random_picture(512, 512), [tiny_model(kind) for kind in ("concat-both", "concat-content", "plain")]
+    models.append(tiny_model(dtype=torch.bfloat16))
+    for model in models:
+        model.tile_memory = 8e6
+    counts = [len(model.tiles(image, "auto")) for model in models]
+    assert counts == sorted(set(counts), reverse=True)
+
+
 def test_a_mask_that_is_no_tensor_is_refused(model):
     with pytest.raises(TypeError, match="A mask has the type Image; expected a tensor"):
         model(random_picture(16, 16), random_picture(16, 16), mask=Image.new("L", (16, 16)))
@@ -388,6 +441,16 @@ def test_a_mask_that_is_no_tensor_is_refused(model):
 def test_a_decoder_for_another_encoder_is_refused(widths):
     with pytest.raises(ValueError, match="widths"):
         StyleTransfer(Encoder(TINY_WIDTHS), Decoder(widths), "s")
+
+
+def test_a_decoder_with_its_style_inside_takes_no_other_however_weakly():
+    model, picture = (
+        StyleTransfer(Encoder(TINY_WIDTHS), Decoder(TINY_WIDTHS, style_inside=True), "s"),
+        random_picture(16, 16),
+    )
+    assert torch.equal(model(picture, picture, alpha=0.0), model.decode(model.encode(picture)))
+    with pytest.raises(ValueError, match="use alpha 0"):
+        model(picture, picture, alpha=0.1)
 
 
 @pytest.mark.parametrize("memory", [0, -1, math.nan, math.inf])
