@@ -1,7 +1,9 @@
+import io
 from typing import get_args
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from adain_core.pipeline.blend import Blend
@@ -39,7 +41,9 @@ def test_a_folder_is_listed_with_the_folders_in_it(saved):
     style, path = saved
     (path.parent / "sea").mkdir()
     style.save(path.parent / "sea" / "foam.safetensors")
-    assert [style.path for style in list_styles(path.parent)] == [path.parent / "sea" / "foam.safetensors", path]
+    listed = list_styles(path.parent)
+    assert [style.path for style in listed] == [path.parent / "sea" / "foam.safetensors", path]
+    assert [style.name for style in listed] == ["foam", "Waves"]
 
 
 def test_a_saved_style_stylizes_as_the_measured_one(saved):
@@ -110,6 +114,12 @@ def test_other_files_are_passed_over_in_a_list_with_one_warning_each(saved, capl
     assert "model.safetensors is of the kind 'model', not a style" in model
 
 
+def jpeg(width, height):
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height)).save(buffer, "JPEG")
+    return torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
+
+
 STYLE = {"format": "adain-1", "kind": "style", "space": "s"}
 GOOD = {"mean.relu4_1": torch.zeros(4), "std.relu4_1": torch.ones(4)}
 
@@ -144,6 +154,9 @@ GOOD = {"mean.relu4_1": torch.zeros(4), "std.relu4_1": torch.ones(4)}
         (GOOD | {"quantiles.relu4_1": torch.zeros(4, 4097)}, STYLE, "expected .C, 1 to 4096."),
         (GOOD | {"quantiles.relu4_1": torch.arange(4.0).flip(0).expand(4, 4)}, STYLE, "no statistics"),
         ({"mean.relu4_1": torch.zeros(2**24)}, STYLE, "too large"),
+        ({"mean.relu4_1": torch.zeros(0), "std.relu4_1": torch.zeros(0)}, STYLE, "expected .C."),
+        ({"mean.relu4_1": torch.zeros(4097), "std.relu4_1": torch.ones(4097)}, STYLE, "expected .C."),
+        (GOOD | {"thumbnail": jpeg(513, 8)}, STYLE, "It has 513 x 8 pixels"),
     ],
 )
 def test_what_is_no_sound_style_is_refused(tmp_path, tensors, metadata, message):
@@ -170,4 +183,5 @@ def test_a_batch_and_another_suffix_are_refused(saved, tmp_path):
         StyleStats.stack([style, style]).save(path)
     with pytest.raises(StyleFileError, match=r"end in \.safetensors"):
         style.save(tmp_path / "waves.pt")
+    style.save(tmp_path / "WAVES.SAFETENSORS")
     assert set(load_file(path)) == {"thumbnail", *(f"{part}.{tap}" for part in ("mean", "std") for tap in style.mean)}

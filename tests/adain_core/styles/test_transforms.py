@@ -144,6 +144,13 @@ def test_tiles_with_the_statistics_of_the_whole_are_parts_of_the_whole(name, con
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
+def test_features_keep_their_precision(name, content, style):
+    for alpha in (0.5, 1.0):
+        blend, half = Blend(measured(style), alpha, transform=TRANSFORMS[name]), content.bfloat16()
+        assert blend.apply(half, half, TAP).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
 @pytest.mark.parametrize("shape", [(1, 6, 2, 2), (1, 6, 5, 5)])
 def test_flat_and_tiny_maps_stay_finite(name, shape, style):
     assert apply(name, torch.full(shape, 0.7), style).isfinite().all()
