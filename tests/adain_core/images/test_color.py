@@ -22,6 +22,13 @@ def test_histogram_matching_gives_the_sorted_values():
     torch.testing.assert_close(matched.flatten(2).sort().values, reference.flatten(2).sort().values, rtol=0, atol=1e-2)
 
 
+def test_histograms_of_large_pictures_are_counted_in_parts(monkeypatch):
+    picture, reference = random_picture(40, 50), random_picture(30, 50, seed=1)
+    whole = match_color(picture, reference, "histogram")
+    monkeypatch.setattr("adain_core.images.color._CHUNK_PIXELS", 700)
+    assert torch.equal(match_color(picture, reference, "histogram"), whole)
+
+
 def test_a_picture_with_its_own_colors_stays_as_it_is():
     picture = (random_picture(30, 40) * 255).round() / 255
     for method in COLOR_METHODS:
@@ -34,6 +41,8 @@ def test_luminance_is_exact_and_hues_stay():
     torch.testing.assert_close(luminance(result), luminance(light), rtol=0, atol=1e-5)
     before, after = colors - luminance(colors), result - luminance(result)
     torch.testing.assert_close(torch.cross(before, after, dim=1), torch.zeros_like(before), rtol=0, atol=1e-5)
+    for beyond, end in ((1.2, 1), (-0.2, 0)):
+        assert (replace_luminance(colors, torch.full_like(light, beyond)) == end).all()
 
 
 @pytest.mark.parametrize("method", COLOR_METHODS)
