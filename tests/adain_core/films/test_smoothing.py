@@ -58,6 +58,12 @@ def test_statistics_start_anew_at_a_cut():
     assert smooth(stats(2.0)).mean["relu4_1"][0, 0].item() == 2.0
 
 
+def test_a_slow_change_is_no_cut_however_far_what_is_smoothed_lags_behind():
+    smooth = StatisticsFilter(FilmOptions(0.9, cut=0.5))
+    values = [smooth(stats(mean)).mean["relu4_1"][0, 0].item() for mean in (0.0, 0.4, 0.8)]
+    assert values == pytest.approx([0, 0.04, 0.116])
+
+
 def test_change_is_in_standard_deviations():
     assert change(stats(1.0, 2.0), stats(2.0, 2.0)) == pytest.approx(0.5)
     assert change(stats(1.0, 1.0), stats(1.0, 3.0)) == pytest.approx(1.0)
@@ -209,12 +215,13 @@ def test_smoothing_lowers_flicker_and_keeps_the_style(examples, name):
 
 def test_flicker_counts_only_what_stands_still():
     content = torch.zeros(2, 3, 80, 160)
-    content[1, :, :, :20] = 1
+    content[1, 0, :, :20] = 0.05
     frames = content.clone()
     assert flicker(frames, content) == 0
     frames[1, :, :, 100:] = 0.5
     still = 160 - 20 - 24
     assert flicker(frames, content) == pytest.approx(0.5 * 60 / still)
+    assert flicker(frames, torch.stack([torch.zeros(3, 80, 160), torch.ones(3, 80, 160)])) == 0
 
 
 @pytest.mark.parametrize("tap", ["relu1_1", "relu4_1"])

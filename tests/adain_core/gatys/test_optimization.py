@@ -109,6 +109,24 @@ def test_iterations_are_evaluations_over_all_scales(encoder, content, style):
     assert result.picture.shape == content.shape
 
 
+def test_styles_are_scaled_with_the_picture(encoder):
+    seen = set()
+    encoder.conv1_1.register_forward_pre_hook(lambda _, inputs: seen.add(tuple(inputs[0].shape[-2:])))
+    stylize(encoder, random_picture(64, 80), [Style(random_picture(40, 60))], Settings(iterations=2, scales=2))
+    assert seen == {(45, 57), (28, 42), (64, 80), (40, 60)}
+
+
+def test_scales_with_a_short_side_below_32_pixels_are_left_out(encoder, style):
+    steps: list[Step] = []
+    synthesize_texture(encoder, [style], (40, 90), Settings(iterations=3, scales=3), steps.append)
+    assert {tuple(step.picture.shape[-2:]) for step in steps} == {(40, 90)}
+
+
+def test_a_start_outside_of_0_to_1_begins_at_its_bounds(encoder, content, style):
+    start = 3 * content - 1
+    assert torch.equal(stylize(encoder, content, [style], Settings(iterations=1), start).picture, start.clamp(0, 1))
+
+
 def test_fewer_iterations_than_scales_are_kept(encoder, style):
     assert len(stylize(encoder, random_picture(64, 64), [style], Settings(iterations=1, scales=3)).losses) == 1
 

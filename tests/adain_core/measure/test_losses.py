@@ -20,6 +20,7 @@ from adain_core.measure.losses import (
     total_variation,
 )
 from adain_core.networks.encoder import STYLE_TAPS
+from adain_core.networks.normalization import mean_std
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.styles.stats import StyleStats, merge
 from tests.helpers import random_picture
@@ -41,6 +42,15 @@ def test_style_loss_is_the_distance_of_means_and_deviations() -> None:
     doubled = style_losses({"relu1_1": 2 * x}, style)["relu1_1"].item()
     mean, std = style.mean["relu1_1"], style.std["relu1_1"]
     assert doubled == pytest.approx((mean.square().mean() + std.square().mean()).item(), rel=1e-3)
+
+
+def test_the_losses_heed_the_convention() -> None:
+    x, y = torch.randn(2, 4, 8, 8), 2 + torch.randn(2, 4, 8, 8)
+    style = StyleStats.measure({"relu1_1": y}, space="")
+    (mean, std), (style_mean, style_std) = mean_std(x), mean_std(y)
+    expected = (mean - style_mean).flatten(1).norm(dim=1).mean() + (std - style_std).flatten(1).norm(dim=1).mean()
+    torch.testing.assert_close(style_losses({"relu1_1": x}, style, "euclidean")["relu1_1"], expected)
+    torch.testing.assert_close(content_loss(x, y, "euclidean"), (x - y).flatten(1).norm(dim=1).mean())
 
 
 def test_total_variation_of_stripes() -> None:
