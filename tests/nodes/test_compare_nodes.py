@@ -65,6 +65,8 @@ def test_a_grid_has_the_models_side_by_side_for_each_style(comfy, tiny):
 
 
 def test_a_grid_encodes_the_content_once_and_keeps_no_more_than_it_shows(comfy, tiny, monkeypatch):
+    import comfy.utils as utils
+
     compare = sys.modules[f"{PACK}.nodes.compare"]
     sheet, shown, encoded = compare.contact_sheet, [], []
 
@@ -76,6 +78,7 @@ def test_a_grid_encodes_the_content_once_and_keeps_no_more_than_it_shows(comfy, 
     tiny.networks.encoder.register_forward_pre_hook(lambda _, pictures: encoded.append(pictures[0].shape[-1]))
     inputs = {"style_1": image(128, 128, seed=1), "style_2": image(128, 128, seed=2, batch=2), "model_1": tiny}
     comfy.call("AdaINStyleGrid", content=image(96, 192, channels=4), alphas="0, 0.5, 1", cell=64, **inputs)
+    assert utils.bars[-1].current == utils.bars[-1].total
     assert encoded.count(192) == 1
     assert shown == [(1, 3, 64, 64), *[(1, 3, 32, 64)] * 3] * 2
 
@@ -107,6 +110,8 @@ def test_what_cannot_be_measured_is_named(comfy, tiny):
         comfy.call("AdaINMeasure", model=tiny, result=image(batch=3), content=image(batch=2), style=image())
     with pytest.raises(ValueError, match="The result is smaller than 16 pixels"):
         comfy.call("AdaINMeasure", model=tiny, result=torch.rand(1, 15, 40, 3), content=image(), style=image())
+    with pytest.raises(ValueError, match="The style is smaller than 16 pixels"):
+        comfy.call("AdaINMeasure", model=tiny, result=image(), content=image(), style=torch.rand(1, 40, 15, 3))
     with pytest.raises(ValueError, match="holds NaN or infinite"):
         broken = image().fill_(torch.inf)
         comfy.call("AdaINMeasure", model=tiny, result=image(), content=broken, style=image())
