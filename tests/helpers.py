@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 from PIL import Image
 from torch import Tensor
@@ -41,6 +45,21 @@ def lively_model(skips: str) -> StyleTransfer:
     model.decoder.conv1_1.weight.mul_(0.1)
     model.decoder.conv1_1.bias.fill_(0.5)
     return model
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such shell or signal")
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """A disk without room: no file grows beyond so many bytes."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def random_picture(height: int, width: int, seed: int = 0, batch: int = 1) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, files_of_at_most, posix
 from tests.training.runs import assert_same_run, read_log
 from training.fit import INTERRUPTED, OUT_OF_TIME, main
 from training.trainer import Trainer
@@ -29,11 +28,12 @@ def leave_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     def step_and_interrupt(self: Trainer, *batch: object) -> None:
         original(self, *batch)
         if self.done == step:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Trainer, "step", step_and_interrupt)
 
 
+@posix
 @pytest.mark.parametrize(("moment", "optimizer"), [("between checkpoints", "soap"), ("during a checkpoint", "adam")])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     moment: str, optimizer: str, tmp_path: Path, fit_arguments: Arguments
@@ -161,12 +161,8 @@ def test_a_full_disk_costs_no_checkpoint(
         leave_at(patch, step=3)
         assert main(arguments) == INTERRUPTED
     before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
-    try:
+    with files_of_at_most(len(before) // 2):
         assert main(arguments) == 2
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "cannot be written" in capsys.readouterr().err
     assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
     assert main(arguments) == 0

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from adain_core.models.hub import download
 from adain_core.models.weights import Weights, load_model, resolve, save_weights
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import Encoder
-from tests.helpers import ROOT, TINY_WIDTHS
+from tests.helpers import ROOT, TINY_WIDTHS, files_of_at_most
 from tests.hub_server import Hub, part_files
 
 ADDRESS = "hf://someone/styles/models/tiny.safetensors"
@@ -234,13 +233,8 @@ def test_a_cache_that_cannot_be_written(served, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_leaves_nothing_half_written(served, tmp_path):
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(HubError, match=os.strerror(errno.EFBIG)):
-            load_model(ADDRESS)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with files_of_at_most(1000), pytest.raises(HubError, match=os.strerror(errno.EFBIG)):
+        load_model(ADDRESS)
     assert part_files(tmp_path) == []
     assert load_model(ADDRESS).space == "tiny"
 
