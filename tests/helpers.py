@@ -25,26 +25,20 @@ TINY_WIDTHS = (8, 12, 16, 24)
 
 
 def tiny_model(skips: str = "plain", space: str = "tiny", dtype: torch.dtype = torch.float32) -> StyleTransfer:
-    """A model with small random networks: what holds for it holds for any weights."""
+    """A model with small random networks: what holds for it holds for any weights. They keep the contrast, so that
+    differences of styles and of statistics and halos show in its pictures."""
     torch.manual_seed(1)
     encoder, decoder = Encoder(TINY_WIDTHS), Decoder(TINY_WIDTHS, Skips.parse(skips))
     for module in (encoder, decoder):
         module.eval().requires_grad_(False)
-    return StyleTransfer(encoder, decoder, space, torch.device("cpu"), dtype)
-
-
-def lively_model(skips: str) -> StyleTransfer:
-    """Random weights that keep the contrast, so that differences of statistics and halos show."""
-    model = tiny_model(skips)
-    for network in (model.encoder, model.decoder):
-        for parameter in network.parameters():
+        for parameter in module.parameters():
             if parameter.ndim == 4:
                 torch.nn.init.kaiming_normal_(parameter)
             else:
                 parameter.zero_()
-    model.decoder.conv1_1.weight.mul_(0.1)
-    model.decoder.conv1_1.bias.fill_(0.5)
-    return model
+    decoder.conv1_1.weight.mul_(0.1)
+    decoder.conv1_1.bias.fill_(0.5)
+    return StyleTransfer(encoder, decoder, space, torch.device("cpu"), dtype)
 
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such shell or signal")

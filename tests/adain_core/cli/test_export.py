@@ -22,7 +22,7 @@ from adain_core.pipeline.export import PAINT_FILE, STYLE_FILE, TOLERANCE, Export
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.styles.stats import mix
 from tests.adain_core.cli.conftest import size_of
-from tests.helpers import ROOT, TINY_WIDTHS, lively_model, random_picture
+from tests.helpers import ROOT, TINY_WIDTHS, random_picture, tiny_model
 
 
 def needs_onnx() -> None:
@@ -31,7 +31,7 @@ def needs_onnx() -> None:
 
 
 def write_model(path: Path, skips: str) -> StyleTransfer:
-    model = lively_model(skips)
+    model = tiny_model(skips)
     weights = Weights("tiny", model.encoder, model.decoder, {"license": "CC0-1.0"})
     save_weights(weights, path, torch.float32)
     return model
@@ -134,7 +134,7 @@ def test_half_precision_halves_the_files(tmp_path):
 
 def test_a_model_that_overflows_in_half_precision_is_not_written(run_here, tmp_path):
     needs_onnx()
-    model = lively_model("plain")
+    model = tiny_model("plain")
     model.encoder.conv1_1.weight.mul_(1e6)
     save_weights(Weights("tiny", model.encoder, model.decoder), tmp_path / "tiny.safetensors", torch.float32)
     result = run_here("export", tmp_path / "tiny.safetensors", "-o", tmp_path / "out", "--dtype", "float16")
@@ -192,7 +192,7 @@ def test_an_encoder_from_the_hub_has_a_license_of_its_own(tmp_path):
     from adain_core.cli.export import info_of
     from adain_core.models.weights import ModelWeights
 
-    model = lively_model("plain")
+    model = tiny_model("plain")
     weights = ModelWeights("vgg19-normalised", model.encoder, model.decoder, {"license": "MIT"})
     assert re.fullmatch(r"decoder: MIT; encoder: .*CC-BY-4\.0", info_of(weights)["license"])
     assert info_of(replace(weights, space="tiny"))["license"] == "MIT"

@@ -21,7 +21,7 @@ from adain_core.pipeline.steps import Steps
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.styles.stats import StyleStats
 from adain_core.styles.transforms import TRANSFORMS
-from tests.helpers import lively_model, random_picture, tiny_model
+from tests.helpers import random_picture, tiny_model
 
 
 def stylize_frames(
@@ -99,7 +99,7 @@ def test_arguments_out_of_range_are_refused(options):
 @pytest.mark.parametrize("skips", ["plain", "concat-content-adain", "concat-content-transport"])
 @pytest.mark.parametrize("masked", [False, True])
 def test_frames_without_smoothing_are_pictures_one_by_one(skips, masked):
-    model, frames = lively_model(skips), random_picture(40, 48, batch=3)
+    model, frames = tiny_model(skips), random_picture(40, 48, batch=3)
     style, mask = model.compute_style_stats(random_picture(32, 32, seed=1)), None
     if masked:
         mask = torch.zeros(40, 48)
@@ -110,7 +110,7 @@ def test_frames_without_smoothing_are_pictures_one_by_one(skips, masked):
 
 @pytest.mark.parametrize("skips", ["plain", "concat-content-adain", "concat-content-transport"])
 def test_batches_make_no_difference(skips):
-    model, frames = lively_model(skips), random_picture(40, 48, batch=4)
+    model, frames = tiny_model(skips), random_picture(40, 48, batch=4)
     style = model.compute_style_stats(random_picture(32, 32, seed=1))
     options = {"mask": torch.rand(10, 10), "cut": 100.0}
     one, three = (torch.cat(list(stylize_frames(model, frames.split(n), style, **options))) for n in (1, 3))
@@ -130,7 +130,7 @@ def walking_mask(frames: int, empty: int) -> list[torch.Tensor]:
 @pytest.mark.parametrize("skips", ["plain", "concat-content-adain", "concat-content-transport"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_what_is_smoothed_is_what_the_mask_shows(skips, batch):
-    model, frames, masks = lively_model(skips), random_picture(40, 48, batch=6), walking_mask(6, empty=2)
+    model, frames, masks = tiny_model(skips), random_picture(40, 48, batch=6), walking_mask(6, empty=2)
     style = model.compute_style_stats(random_picture(32, 32, seed=1))
     result = torch.cat(
         list(stylize_frames(model, frames.split(batch), style, mask=masks.__getitem__, smoothing=0.75, cut=1e3))
@@ -147,7 +147,7 @@ def test_what_is_smoothed_is_what_the_mask_shows(skips, batch):
 
 
 def test_regions_have_statistics_of_their_own():
-    model, frames = lively_model("plain"), random_picture(40, 48, batch=3)
+    model, frames = tiny_model("plain"), random_picture(40, 48, batch=3)
     first, second = (model.compute_style_stats(random_picture(32, 32, seed=i)) for i in (1, 2))
     left = torch.zeros(1, 40, 48)
     left[..., :16] = 1.0
@@ -163,7 +163,7 @@ def test_regions_have_statistics_of_their_own():
 
 
 def test_low_memory_is_that_of_pictures_smoothed_and_said_once(caplog):
-    model, frames = lively_model("concat-content-adain"), random_picture(600, 560, batch=3)
+    model, frames = tiny_model("concat-content-adain"), random_picture(600, 560, batch=3)
     style, mask = model.compute_style_stats(random_picture(32, 32, seed=1)), torch.rand(9, 9)
     options = {"mask": mask, "tile": 200, "low_memory": True}
     single = model(frames, style, **options)
@@ -226,7 +226,7 @@ def test_flicker_counts_only_what_stands_still():
 
 @pytest.mark.parametrize("tap", ["relu1_1", "relu4_1"])
 def test_covariances_are_smoothed_at_all_taps(tap):
-    model, frames = lively_model("concat-content-transport"), random_picture(32, 32, batch=2)
+    model, frames = tiny_model("concat-content-transport"), random_picture(32, 32, batch=2)
     measured = [model.compute_content_stats(model.encode(x), detail=("covariance",)) for x in frames.split(1)]
     smooth = StatisticsFilter(FilmOptions(0.75, cut=1e3))
     _, second = (smooth(one).covariance[tap] for one in measured)
@@ -236,7 +236,7 @@ def test_covariances_are_smoothed_at_all_taps(tap):
 
 @pytest.mark.parametrize("transform", sorted(TRANSFORMS))
 def test_what_a_transform_takes_from_a_frame_is_smoothed(transform):
-    model = lively_model("plain")
+    model = tiny_model("plain")
     frames = random_picture(32, 32, batch=3)
     style = model.compute_style_stats(random_picture(32, 32, seed=1), detail=TRANSFORMS[transform].needs)
     plain, smooth = (

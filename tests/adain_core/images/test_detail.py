@@ -47,13 +47,27 @@ def test_a_working_size_is_positive():
         tiny_model()(random_picture(16, 16), random_picture(16, 16), work_size=0)
 
 
-def test_detail_is_amplified_by_half_as_much_again_at_most():
+@pytest.mark.parametrize(("span", "factor", "expected"), [(0.4, 3, 1.5), (0.4, -3, -1.5), (0.004, 3, 0)])
+def test_detail_is_amplified_by_half_as_much_again_at_most_and_not_where_it_is_noise(span, factor, expected):
     """Where a result has three times its content's contrast, the content's fine lines come back 1.5 times."""
-    slope = torch.linspace(0.3, 0.7, 64).expand(1, 3, 64, 64)
+    slope = torch.linspace(0.5 - span / 2, 0.5 + span / 2, 64).expand(1, 3, 64, 64)
     lines = 0.02 * torch.tensor([1.0, -1.0]).repeat(32).view(64, 1)
     content = slope + lines
     work = shrink(content, 16)
-    result = restore_detail(0.5 + 3 * (work - 0.5).clamp(-0.15, 0.15), work, content)
+    result = restore_detail(0.5 + factor * (work - 0.5).clamp(-0.15, 0.15), work, content)
     inner = result[..., 24:40, 24:40]
     contrast = (inner[..., 0::2, :] - inner[..., 1::2, :]).mean() / 0.04
-    assert contrast.item() == pytest.approx(1.5, rel=0.02)
+    assert contrast.item() == pytest.approx(expected, abs=0.03)
+
+
+def test_a_flat_result_stays_flat_up_to_its_borders():
+    content, flat = random_picture(64, 64), torch.full((1, 3, 16, 16), 0.7)
+    restored = restore_detail(flat, shrink(content, 16), content)
+    torch.testing.assert_close(restored, torch.full_like(content, 0.7), rtol=0, atol=1e-3)
+
+
+def test_restored_detail_stays_in_range():
+    content = (random_picture(64, 64) > 0.5).float()
+    work = shrink(content, 16)
+    restored = restore_detail(work, work, content)
+    assert restored.min() == 0 and restored.max() == 1

@@ -11,7 +11,7 @@ from adain_core.pipeline.blend import Blend
 from adain_core.pipeline.layers import Look, layers_of
 from adain_core.runtime.progress import ignore_progress
 from adain_core.styles.stats import StyleStats, mix
-from tests.helpers import lively_model, random_picture
+from tests.helpers import random_picture, tiny_model
 
 
 def measured(count: int) -> StyleStats:
@@ -33,7 +33,7 @@ def test_parts_of_a_blend_give_the_parts_of_its_result(masks: int, styles: int, 
 
 @pytest.mark.parametrize("skips", ["plain", "add-style"])
 def test_a_style_takes_on_the_colors_of_each_content_and_its_picture_is_kept_where_needed(skips: str) -> None:
-    model, style, contents = lively_model(skips), random_picture(32, 32, seed=5), random_picture(24, 32, batch=2)
+    model, style, contents = tiny_model(skips), random_picture(32, 32, seed=5), random_picture(24, 32, batch=2)
     layers, rest = layers_of(model, [Look([style])], Options(keep_colors="covariance"))
     assert rest.keep_colors is None
     (layer,) = layers(range(2), contents, ignore_progress)
@@ -43,7 +43,7 @@ def test_a_style_takes_on_the_colors_of_each_content_and_its_picture_is_kept_whe
 
 
 def test_recolored_styles_keep_their_weights_and_both_masks_and_can_be_stopped() -> None:
-    model, content = lively_model("plain"), random_picture(24, 32)
+    model, content = tiny_model("plain"), random_picture(24, 32)
     styles = [random_picture(32, 32, seed=seed) for seed in (5, 6)]
     where, shown, shares = torch.rand(24, 32), torch.rand(32, 32), []
     layers, _ = layers_of(model, [Look(styles, [3, 1], where)], Options(keep_colors="histogram"), shown)
@@ -55,4 +55,4 @@ def test_recolored_styles_keep_their_weights_and_both_masks_and_can_be_stopped()
 
 def test_colors_of_a_style_without_a_picture_cannot_be_matched() -> None:
     with pytest.raises(ValueError, match="no picture whose colors could be matched"):
-        layers_of(lively_model("plain"), [Look([measured(1)])], Options(keep_colors="histogram"))
+        layers_of(tiny_model("plain"), [Look([measured(1)])], Options(keep_colors="histogram"))

@@ -8,7 +8,7 @@ from torch import nn
 from torch.export import Dim
 
 from adain_core.pipeline.tiling import crop, pad_to_grid
-from tests.helpers import TINY_WIDTHS, lively_model, random_picture
+from tests.helpers import TINY_WIDTHS, random_picture, tiny_model
 
 needs_a_later_compiler = pytest.mark.skipif(
     torch.__version__ < "2.10", reason="the compiler of PyTorch 2.7 does not follow the model"
@@ -32,7 +32,7 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> None:
 
 @pytest.fixture(params=["concat-content-adain", "concat-content-transport"])
 def transfer(request):
-    return lively_model(request.param)
+    return tiny_model(request.param)
 
 
 @needs_a_later_compiler

@@ -16,7 +16,7 @@ from adain_core.networks.encoder import Encoder
 from adain_core.networks.skips import Skips
 from adain_core.pipeline.analyzer import StyleAnalyzer
 from adain_core.pipeline.transfer import StyleTransfer
-from tests.helpers import TINY_WIDTHS, lively_model, random_picture, tiny_model
+from tests.helpers import TINY_WIDTHS, random_picture, tiny_model
 
 KINDS = ["plain", "add-content", "concat-both", "concat-content-adain", "concat-content-transport"]
 
@@ -27,12 +27,12 @@ def pictures() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_forward_is_the_call_without_its_clamp(kind: str) -> None:
-    model = lively_model(kind)
+    model = tiny_model(kind)
     torch.testing.assert_close(model.forward(*pictures()).clamp(0, 1), model(*pictures()), atol=1e-5, rtol=0)
 
 
 def test_alpha_blends_in_forward_too() -> None:
-    model = lively_model("concat-content-adain")
+    model = tiny_model("concat-content-adain")
     for alpha in (0.3, torch.tensor(0.3)):
         expected = model(*pictures(), alpha=0.3)
         torch.testing.assert_close(model.forward(*pictures(), alpha).clamp(0, 1), expected, atol=1e-5, rtol=0)
@@ -40,7 +40,7 @@ def test_alpha_blends_in_forward_too() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_reach_both_pictures_and_all_weights(kind: str) -> None:
-    model = lively_model(kind).train().requires_grad_(True)
+    model = tiny_model(kind).train().requires_grad_(True)
     content, style = (picture.requires_grad_() for picture in pictures())
     model.forward(content, style).square().mean().backward()
     assert content.grad.abs().sum() > 0 and style.grad.abs().sum() > 0
@@ -61,7 +61,7 @@ def test_what_the_steps_give_can_feed_what_learns_too() -> None:
 
 
 def test_copies_and_saved_models_paint_the_same() -> None:
-    model = lively_model("concat-content")
+    model = tiny_model("concat-content")
     stored = io.BytesIO()
     torch.save(model, stored)
     stored.seek(0)

@@ -14,12 +14,12 @@ from adain_core.pipeline.runner import run
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.runtime.progress import Progress, ignore_progress
 from adain_core.styles.transforms import TRANSFORMS
-from tests.helpers import lively_model, random_picture
+from tests.helpers import random_picture, tiny_model
 
 
 @pytest.fixture
 def model() -> StyleTransfer:
-    return lively_model("concat-content-adain")
+    return tiny_model("concat-content-adain")
 
 
 def style_of(model: StyleTransfer, *seeds: int) -> Layer:

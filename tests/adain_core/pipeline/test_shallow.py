@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from adain_core.networks.skips import SKIP_TAPS
-from tests.helpers import lively_model, random_picture
+from tests.helpers import random_picture, tiny_model
 
 
 def blended(model, picture, **options):
@@ -18,7 +18,7 @@ def blended(model, picture, **options):
 @pytest.mark.parametrize("skips", ["add-content", "concat-both", "concat-content-adain", "concat-content-transport"])
 @pytest.mark.parametrize("tile", ["off", 64])
 def test_maps_that_were_kept_are_those_that_would_be_computed_again(skips, tile):
-    model, picture = lively_model(skips), random_picture(100, 140, batch=2)
+    model, picture = tiny_model(skips), random_picture(100, 140, batch=2)
     kept, fresh = (blended(model, picture, tile="off", keep_shallow=keep) for keep in (True, False))
     assert set(kept.shallow) == set(SKIP_TAPS) and not fresh.shallow
     torch.testing.assert_close(model.decode(kept, tile), model.decode(fresh, "off"), rtol=0, atol=1e-4)
@@ -33,7 +33,7 @@ def test_maps_that_were_kept_are_those_that_would_be_computed_again(skips, tile)
 
 def test_covariances_that_were_given_in_part_are_measured_in_the_rest():
     """Means that were smoothed stay; what a transform takes besides is the picture's own, in a tile that of all."""
-    model, picture = lively_model("concat-content-adain"), random_picture(100, 140)
+    model, picture = tiny_model("concat-content-adain"), random_picture(100, 140)
     style = model.compute_style_stats(random_picture(40, 90, seed=1), detail=("covariance",))
     features = model.encode(picture)
     content = model.compute_content_stats(features)
@@ -55,7 +55,7 @@ def test_covariances_that_were_given_in_part_are_measured_in_the_rest():
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("skips", ["concat-content-adain", "concat-content-transport"])
 def test_a_mask_that_is_zero_everywhere_leaves_its_picture_as_it_is(skips, keep):
-    model, mask = lively_model(skips), torch.zeros(2, 50, 60)
+    model, mask = tiny_model(skips), torch.zeros(2, 50, 60)
     mask[1] = 1
     features = model.encode(random_picture(48, 64, batch=2), keep_shallow=keep)
     style = model.compute_style_stats(random_picture(40, 90, seed=1))
@@ -68,12 +68,12 @@ def test_a_mask_that_is_zero_everywhere_leaves_its_picture_as_it_is(skips, keep)
 
 def test_nothing_is_kept_of_what_takes_several_tiles_or_joins_no_decoder():
     picture = random_picture(100, 140)
-    assert not lively_model("concat-content").encode(picture, 64, keep_shallow=True).shallow
-    assert not lively_model("plain").encode(picture, "off", keep_shallow=True).shallow
+    assert not tiny_model("concat-content").encode(picture, 64, keep_shallow=True).shallow
+    assert not tiny_model("plain").encode(picture, "off", keep_shallow=True).shallow
 
 
 def test_keeping_saves_the_second_encoding(monkeypatch):
-    model, calls = lively_model("concat-content-adain"), []
+    model, calls = tiny_model("concat-content-adain"), []
     forward = model.encoder.forward
     monkeypatch.setattr(model.encoder, "forward", lambda *args: calls.append(args) or forward(*args))
     model(random_picture(64, 64), random_picture(64, 64, seed=1))
@@ -82,7 +82,7 @@ def test_keeping_saves_the_second_encoding(monkeypatch):
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_parts_of_a_tile_that_did_not_fit_have_the_statistics_of_the_whole(keep, monkeypatch):
-    model, picture = lively_model("concat-content-adain"), random_picture(160, 240)
+    model, picture = tiny_model("concat-content-adain"), random_picture(160, 240)
     features = blended(model, picture, keep_shallow=keep)
     expected = model.decode(features)
     forward = model.decoder.forward
@@ -98,7 +98,7 @@ def test_parts_of_a_tile_that_did_not_fit_have_the_statistics_of_the_whole(keep,
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_progress_of_decoding_ends_with_the_last_tile(keep):
-    model, shares = lively_model("concat-content-adain"), []
+    model, shares = tiny_model("concat-content-adain"), []
     features = blended(model, random_picture(100, 140), tile="off", keep_shallow=keep)
     model.decode(features, 64, shares.append)
     assert shares == sorted(shares) and shares[0] == 0

@@ -11,7 +11,7 @@ from adain_core.pipeline.thumbnails import thumbnail
 from adain_core.pipeline.tiling import Tile, for_each_tile, grid_of, plan_tiles
 from adain_core.runtime.memory import is_out_of_memory
 from adain_core.styles.stats import RunningStats, moments_of
-from tests.helpers import lively_model, random_picture, tiny_model
+from tests.helpers import random_picture, tiny_model
 
 DECODERS = [
     "plain",
@@ -26,7 +26,7 @@ DECODERS = [
 
 @pytest.mark.parametrize("skips", DECODERS)
 def test_tiles_give_the_picture_of_the_whole(skips):
-    model = lively_model(skips)
+    model = tiny_model(skips)
     mask = torch.zeros(50, 60)
     mask[:, 20:] = 1
 
@@ -44,7 +44,7 @@ def test_tiles_give_the_picture_of_the_whole(skips):
 @pytest.mark.parametrize("transform", ["wct", "gaussian-ot"])
 @pytest.mark.parametrize("skips", ["concat-content-adain", "concat-content-transport"])
 def test_covariances_at_all_taps_give_tiles_the_picture_of_the_whole(transform, skips):
-    model, content = lively_model(skips), random_picture(90, 130, batch=2)
+    model, content = tiny_model(skips), random_picture(90, 130, batch=2)
     mask = torch.zeros(50, 60)
     mask[:, 20:] = 1
     options = {"alpha": 0.8, "mask": mask, "regions": [(1 - mask, random_picture(61, 133, seed=2))]}
@@ -57,7 +57,7 @@ def test_covariances_at_all_taps_give_tiles_the_picture_of_the_whole(transform, 
 
 
 def test_the_picture_would_show_a_halo_that_is_too_small(monkeypatch):
-    model, content = lively_model("plain"), random_picture(150, 150)
+    model, content = tiny_model("plain"), random_picture(150, 150)
     style = model.compute_style_stats(random_picture(64, 64, seed=1))
     whole = model(content, style, tile="off")
     monkeypatch.setattr("adain_core.pipeline.steps.DECODER_HALO", 3)
@@ -65,7 +65,7 @@ def test_the_picture_would_show_a_halo_that_is_too_small(monkeypatch):
 
 
 def test_statistics_of_tiles_are_those_of_the_whole():
-    model, picture, mask = lively_model("plain"), random_picture(100, 140), torch.rand(30, 20)
+    model, picture, mask = tiny_model("plain"), random_picture(100, 140), torch.rand(30, 20)
     detail = ("covariance",)
     whole, tiled = (model.compute_style_stats(picture, mask, detail=detail, tile=tile) for tile in ("off", 32))
     for part in ("mean", "std", "covariance"):
@@ -112,7 +112,7 @@ def test_without_memory_the_tiles_become_smaller(caplog):
 
 
 def test_statistics_of_a_tile_that_did_not_fit_are_counted_once(monkeypatch):
-    model, picture = lively_model("concat-content-adain"), random_picture(80, 96)
+    model, picture = tiny_model("concat-content-adain"), random_picture(80, 96)
     weights = [None, (random_picture(80, 96, seed=1)[:, :1] > 0.5).float()]
     tiles = [Tile(slice(0, 1), slice(0, 10), slice(0, 12))]
     expected = tiling.TiledEncoder(model.encoder).measure(picture, ("relu1_1",), weights, tiles)
@@ -192,7 +192,7 @@ def test_work_can_be_interrupted_between_tiles():
 
 @pytest.mark.parametrize("skips", ["concat-content-adain", "concat-content-transport"])
 def test_low_memory_is_close_and_says_so(skips, caplog):
-    model, content = lively_model(skips), random_picture(700, 620)
+    model, content = tiny_model(skips), random_picture(700, 620)
     style, mask = model.compute_style_stats(random_picture(96, 96, seed=1)), torch.rand(9, 9)
     exact, close = (model(content, style, mask=mask, tile=200, low_memory=low) for low in (False, True))
     assert "approximate" in caplog.text
@@ -206,7 +206,7 @@ def test_thumbnails_have_512_pixels_along_their_short_side_at_most():
 
 
 def test_low_memory_shows_no_seams():
-    model, content = lively_model("plain"), random_picture(600, 560)
+    model, content = tiny_model("plain"), random_picture(600, 560)
     whole, tiled = (model(content, random_picture(96, 96, seed=1), tile=tile, low_memory=True) for tile in ("off", 150))
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
 
@@ -221,7 +221,7 @@ def test_low_memory_refuses_what_needs_the_whole(skips, transform):
     ("taps", "halo"), [(SKIP_TAPS, tiling.SKIP_HALO), (("relu4_1",), tiling.ENCODER_HALO)], ids=["skips", "deepest"]
 )
 def test_a_tiles_maps_are_those_of_the_whole_and_no_smaller_halo_would_do(taps, halo):
-    encoder, picture = tiling.TiledEncoder(lively_model("plain").encoder), random_picture(128, 128)
+    encoder, picture = tiling.TiledEncoder(tiny_model("plain").encoder), random_picture(128, 128)
     whole, middle = (
         tiling.Tile(slice(0, 1), slice(0, 16), slice(0, 16)),
         tiling.Tile(slice(0, 1), slice(6, 10), slice(6, 10)),

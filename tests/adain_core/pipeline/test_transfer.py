@@ -16,7 +16,7 @@ from adain_core.pipeline.analyzer import StyleAnalyzer
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.styles.distribution import covariance
 from adain_core.styles.stats import StyleStats, mix
-from tests.helpers import TINY_WIDTHS, lively_model, random_picture, tiny_model
+from tests.helpers import TINY_WIDTHS, random_picture, tiny_model
 
 sides = st.integers(1, 70)
 
@@ -263,7 +263,8 @@ def test_adain_on_skips_needs_the_shallow_statistics_when_it_decodes():
 
 
 def test_transport_on_skips_needs_the_covariance_at_its_tap_alone():
-    model, plain, picture = tiny_model("concat-content-transport"), tiny_model("plain"), random_picture(16, 16)
+    model, picture = tiny_model("concat-content-transport"), random_picture(16, 16)
+    plain = StyleAnalyzer(model.encoder, "tiny")
     own, other, detailed = (
         model.compute_style_stats(picture),
         plain.compute_style_stats(picture),
@@ -279,7 +280,7 @@ def test_transport_on_skips_needs_the_covariance_at_its_tap_alone():
 @pytest.mark.parametrize("skips", ["concat-content-adain", "concat-content-transport"])
 def test_a_style_without_covariances_at_shallow_taps_is_taken_all_the_same(skips):
     """As style files from before have it."""
-    model, picture = lively_model(skips), random_picture(48, 40)
+    model, picture = tiny_model(skips), random_picture(48, 40)
     whole = model.compute_style_stats(random_picture(32, 32, seed=1), detail=("covariance",))
     kept = {tap: x for tap, x in whole.covariance.items() if tap in ("relu4_1", *model.skips.transported)}
     results = [model(picture, style, transform="gaussian-ot") for style in (whole, replace(whole, covariance=kept))]
@@ -289,7 +290,7 @@ def test_a_style_without_covariances_at_shallow_taps_is_taken_all_the_same(skips
 @pytest.mark.parametrize("transform", ["wct", "gaussian-ot"])
 @pytest.mark.parametrize("skips", ["concat-content-adain", "concat-content-transport"])
 def test_a_content_as_its_own_style_is_rebuilt(skips, transform):
-    model, picture = lively_model(skips), random_picture(48, 40)
+    model, picture = tiny_model(skips), random_picture(48, 40)
     rebuilt = model(picture, picture, alpha=0.0)
     torch.testing.assert_close(model(picture, picture, transform=transform), rebuilt, rtol=0, atol=1e-3)
 
@@ -305,7 +306,7 @@ def test_the_file_of_a_decoder_with_transport_tells_what_is_to_be_measured_of_a_
 
 def test_transport_at_the_first_tap_gives_its_map_the_styles_covariance():
     model, content, style = (
-        lively_model("add-content-transport"),
+        tiny_model("add-content-transport"),
         random_picture(48, 40),
         random_picture(32, 32, seed=1),
     )
@@ -349,7 +350,7 @@ def test_progress_reaches_the_end_and_an_exception_in_it_stops_the_work(model):
 
 @pytest.mark.parametrize("skips", ["plain", "concat-content-adain"])
 def test_instance_norm_keeps_nothing_of_the_style(skips):
-    model, content = lively_model(skips), random_picture(48, 40)
+    model, content = tiny_model(skips), random_picture(48, 40)
     results = [model(content, random_picture(32, 32, seed=s), transform="instance-norm") for s in (1, 2)]
     assert torch.equal(*results)
 
