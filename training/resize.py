@@ -243,16 +243,13 @@ def new_skips(old: Decoder, widths: Sequence[int], args: argparse.Namespace) -> 
         )
     try:
         skips = old.skips if args.decoder is None else Skips.parse(args.decoder)
+        with torch.device("meta"):
+            Decoder(widths, skips)
     except ValueError as error:
         raise TrainingError(f"--decoder: {error}") from error
     if skips.join == "concat2":
         raise TrainingError(
             f"--decoder {skips} has other layers than the mirrored decoder; name one with add or concat."
-        )
-    if skips.join == "concat" and min(widths[:3]) < 2 * len(skips.names):
-        raise TrainingError(
-            f"--widths {','.join(map(str, widths))}: {skips} needs at least {2 * len(skips.names)} channels in each of"
-            " the first three blocks; use wider ones or another --decoder."
         )
     return skips
 

@@ -153,6 +153,9 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str
             raise ValueError("it names no space")
         if not (4 <= len(widths) <= 5 and all(0 < width <= MAX_WIDTH for width in widths)):
             raise ValueError(f"widths {widths}")
+        with torch.device("meta"):
+            encoder = Encoder(widths) if kind != "decoder" else None
+            decoder = Decoder(widths[:4], skips, metadata.get("style") == "inside") if kind != "encoder" else None
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{path} has damaged metadata: {str(error).rstrip('.')}.") from error
     prefixes = {"encoder": "encoder.", "decoder": "decoder."} if kind == "model" else {kind: ""}
@@ -160,9 +163,6 @@ def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str
         part: {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
         for part, prefix in prefixes.items()
     }
-    with torch.device("meta"):
-        encoder = Encoder(widths) if "encoder" in states else None
-        decoder = Decoder(widths[:4], skips, metadata.get("style") == "inside") if "decoder" in states else None
     if encoder:
         build(encoder, states["encoder"], path)
         check_space(space, encoder, path)

@@ -30,7 +30,7 @@ class Decoder(nn.Module):
             it decodes the content's own features only.
 
     Raises:
-        ValueError: the widths make no network.
+        ValueError: the widths make no network, or none with these skips.
     """
 
     conv1_1: Conv3x3
@@ -57,6 +57,11 @@ class Decoder(nn.Module):
             width = self.widths[block - 1] if block else 3
             if block and self.skips.join == "concat":
                 kept = width // (2 * len(self.skips.names))
+                if not kept:
+                    raise ValueError(
+                        f"The decoder '{self.skips}' needs at least {2 * len(self.skips.names)} channels in each block"
+                        f" but the last; the widths are {list(self.widths)}."
+                    )
                 self._append(names[0], channels, kept)
                 channels = kept + len(self.skips.names) * width
             else:
@@ -64,6 +69,8 @@ class Decoder(nn.Module):
                 channels = width
 
     def _build_study(self) -> None:
+        if len(self.widths) != len(VGG19_WIDTHS):
+            raise ValueError(f"The decoder '{self.skips}' has {len(VGG19_WIDTHS)} blocks, not {len(self.widths)}.")
         first, second, third, channels = self.widths
         joined = {"conv3_1": len(self.skips.names) * second, "conv2_1": len(self.skips.names) * first}
         wide, widest = second + joined["conv3_1"], first + joined["conv2_1"]

@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import termios
 import threading
 
 import pytest
@@ -45,6 +44,7 @@ def test_gatys_takes_several_styles_a_mask_and_keeps_transparency(painting, tmp_
 
 def test_ctrl_c_ends_with_one_sentence_and_code_130(photo, painting, tmp_path):
     """The work has begun when the progress bar appears, which only a terminal gets."""
+    termios = pytest.importorskip("termios", reason="Windows has no such terminals")
     out = tmp_path / "r.png"
     options = ["--size", "40", "--iterations", "10000", "--device", "cpu"]
     command = [sys.executable, "-m", "adain_core", "gatys", photo, painting, "-o", out, *options]

@@ -167,6 +167,20 @@ def test_a_decoder_without_the_maps_that_it_needs_is_refused(kind):
             decoder(features, maps)
 
 
+@pytest.mark.parametrize(
+    ("kind", "widths", "words"),
+    [
+        ("concat-content", (2, 1, 4, 4), "at least 2 channels"),
+        ("concat-both-adain", (4, 4, 3, 4), "at least 4 channels"),
+        ("concat2-style", (4, 4, 4), "has 4 blocks, not 3"),
+        ("concat2-style", (4, 4, 4, 4, 4), "has 4 blocks, not 5"),
+    ],
+)
+def test_widths_that_leave_no_channel_or_no_block_to_skips_are_refused(kind, widths, words):
+    with pytest.raises(ValueError, match=words):
+        Decoder(widths, Skips.parse(kind))
+
+
 @pytest.mark.parametrize("parts", [("nope",), ("add", "photo"), ("concat", "style", "adain"), ("add", "both", "norm")])
 def test_skips_of_no_kind_are_refused(parts):
     with pytest.raises(ValueError, match="no kind of decoder"):
