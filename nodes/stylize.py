@@ -106,7 +106,7 @@ class AdaINStylize(io.ComfyNode):
         progress = NodeProgress()
         model = model or default_model()
         pictures, opacity = from_image(content, "content")
-        if measured:
+        if isinstance(style, StyleStats):
             check_space(style, "style", model)
             if style_mask is not None or style_scale != 1 or style_size:
                 raise ValueError(
