@@ -19,6 +19,7 @@ from typing import NoReturn
 from ..runtime.environment import bound_caches
 from ..runtime.memory import is_out_of_memory
 from ..runtime.terminal import printable
+from ..runtime.version import VERSION
 from . import convert, export, gatys, grid, info, measure, styles, stylize, texture, video
 
 COMMANDS = (stylize, video, styles, grid, measure, gatys, texture, convert, export, info)
@@ -53,6 +54,7 @@ class Terminated(KeyboardInterrupt):
 def make_parser() -> Parser:
     """The parser of all commands."""
     parser = Parser(prog="adain", description="Arbitrary style transfer by Adaptive Instance Normalization.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     for command in COMMANDS:
         command.add_parser(commands)

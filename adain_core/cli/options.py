@@ -136,7 +136,7 @@ def read_style(path: Path, args: argparse.Namespace) -> Picture | StyleStats:
     """
     if is_style_file(path):
         given = {"size": args.style_size, "mask": args.style_mask, "scale": args.style_scale != 1}
-        for option in (name for name, value in given.items() if value):
+        if option := next((name for name, value in given.items() if value), None):
             raise ValueError(
                 f"--style-{option} is for pictures, but {path} was measured already; leave it out, or save that style"
                 f" anew with: adain style PICTURE --style-{option} ..."

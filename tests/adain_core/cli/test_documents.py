@@ -40,7 +40,8 @@ def test_the_command_in_a_model_card():
 
 
 def test_the_training_in_the_documents():
-    for arguments in shown(FIT, (ROOT / "docs" / "training.md").read_text(encoding="utf-8")):
+    pages = [ROOT / "README.md", ROOT / "docs" / "training.md"]
+    for arguments in (line for page in pages for line in shown(FIT, page.read_text(encoding="utf-8"))):
         args = fit.parse_arguments(arguments)
         load_recipe(args.recipe, args.set)
 

@@ -4,6 +4,7 @@ import re
 import subprocess
 from fnmatch import fnmatch
 
+import adain_core
 from adain_core.cli import main
 from adain_core.cli.info import LICENSES
 from adain_core.models.presets import PRESETS
@@ -52,3 +53,8 @@ def test_every_weight_and_picture_of_the_repository_has_a_license():
 
 def test_every_preset_has_a_license():
     assert all(f"{preset.space} (fetched)" in table() for preset in PRESETS.values())
+
+
+def test_the_version_is_the_packages(run_here):
+    done = run_here("--version")
+    assert (done.returncode, done.stdout) == (0, f"adain {adain_core.__version__}\n")
