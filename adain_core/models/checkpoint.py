@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import torch
 from safetensors.torch import load_file
@@ -59,10 +62,9 @@ def load_plain_values(path: Path, trusted: bool = False) -> object:
         )
     # What PyTorch raises on a damaged file is nearly anything.
     try:
-        _check_content(path)
-        with warnings.catch_warnings():
+        with path.open("rb") as file, tempfile.TemporaryFile() as copy, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what it makes of a damaged file
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(_checked(file, copy), map_location="cpu", weights_only=True)
     except Exception as error:
         raise _unreadable(path, error) from error
 
@@ -74,28 +76,33 @@ def _check_size(path: Path) -> None:
         raise WeightsError(f"{path} has {path.stat().st_size} bytes; expected a checkpoint of at most {MAX_BYTES}.")
 
 
-def _check_content(path: Path) -> None:
-    """Refuse what takes far more memory or time than its size suggests."""
-    with path.open("rb") as file:
-        if file.read(2) == b"PK":
-            _check_archive(path)
-            return
+def _checked(file: IO[bytes], copy: IO[bytes]) -> IO[bytes]:
+    """A file, or what its archive holds as an archive in ``copy``, from the beginning, if it takes no more memory and
+    time than its size suggests. PyTorch may find other members in an archive than Python does, which were not looked
+    at: in the copy there are none."""
+    if file.read(2) == b"PK":
+        _copy_archive(file, copy)
+        file = copy
+    else:
         file.seek(0)
         for _ in range(_STREAMS):
             check_operations(file)
+    file.seek(0)
+    return file
 
 
-def _check_archive(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
+def _copy_archive(file: IO[bytes], copy: IO[bytes]) -> None:
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(copy, "w") as checked:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise ValueError("it is compressed, which torch.save does not do")
-        if sum(member.file_size for member in members) > path.stat().st_size:
+        if sum(member.file_size for member in members) > file.seek(0, io.SEEK_END):
             raise ValueError("it unpacks to more bytes than it has")
         for member in members:
             if member.filename.lower().endswith("data.pkl"):
                 with archive.open(member) as operations:
                     check_operations(operations)
+            checked.writestr(member.filename, archive.read(member))
 
 
 def _tensors_of(path: Path, content: object) -> dict[str, Tensor]:
@@ -112,6 +119,8 @@ def _tensors_of(path: Path, content: object) -> dict[str, Tensor]:
         if prefix in tensors:
             raise ValueError(f"it has two values of the name '{prefix}'")
         if isinstance(value, Tensor):
+            if value.is_nested:
+                raise ValueError(f"'{prefix}' is a list of tensors")
             stored = value.untyped_storage().nbytes()
             if value.is_meta or stored > path.stat().st_size or value.numel() * value.element_size() > stored:
                 raise ValueError(f"'{prefix}' claims more numbers than the file holds")

@@ -25,7 +25,7 @@ from ..networks.decoder import Decoder
 from ..networks.encoder import Encoder
 from ..networks.skips import Skips
 from ..runtime.environment import models_folder
-from ..runtime.files import FORMAT, MAX_BYTES, log_passed_over, write_tensors
+from ..runtime.files import FLOATS, FORMAT, MAX_BYTES, log_passed_over, write_tensors
 from ..runtime.progress import Progress, ignore_progress
 from .addresses import SCHEME, HubError, HubFile, cache_folder
 from .convert import find_networks, in_current_layout
@@ -140,6 +140,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     except (SafetensorError, OSError) as error:
         hint = "" if path.suffix == ".safetensors" else " Other checkpoints are for 'adain convert'."
         raise WeightsError(f"{path} is not a readable .safetensors file: {error}.{hint}") from error
+    except TypeError as error:
+        raise WeightsError(f"{path} is damaged: a tensor has a side that none can have.") from error
 
 
 def _from_metadata(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Weights:
@@ -175,8 +177,10 @@ def build(module: Network, state: Mapping[str, Tensor], path: Path) -> Network:
     """Give a module its weights in float32; nothing is allocated before the shapes are known to fit.
 
     Raises:
-        WeightsError: a weight is missing, unknown, of another shape or not finite.
+        WeightsError: a weight is missing, unknown, of another shape or type, or not finite, or there are too many.
     """
+    if max(module.widths) > MAX_WIDTH:
+        raise WeightsError(f"{path} has layers of {max(module.widths)} channels; expected at most {MAX_WIDTH}.")
     state = in_current_layout(module, state)
     expected = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state.items()}
@@ -187,6 +191,8 @@ def build(module: Network, state: Mapping[str, Tensor], path: Path) -> Network:
             raise WeightsError(f"{path} has '{key}', which its kind and widths do not know.")
         if expected[key] != found[key]:
             raise WeightsError(f"{path}: '{key}' has the shape {found[key]}, expected {expected[key]}.")
+        if state[key].dtype not in FLOATS:
+            raise WeightsError(f"{path}: '{key}' has numbers of the type {state[key].dtype}, expected floats.")
     floats = {key: value.float() for key, value in state.items()}
     if not all(value.isfinite().all() for value in floats.values()):
         raise WeightsError(f"{path} holds numbers that are not finite.")
@@ -200,8 +206,7 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], dtype: torch.dt
     Raises:
         OSError: there is no room or no right to write; nothing half-written is left.
     """
-    modules = {"encoder": weights.encoder, "decoder": weights.decoder}
-    present = {part: module for part, module in modules.items() if module}
+    present = {part: module for part in ("encoder", "decoder") if (module := getattr(weights, part))}
     tensors = {
         f"{part}.{key}" if len(present) == 2 else key: value.detach().cpu().to(dtype).contiguous()
         for part, module in present.items()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -19,6 +20,10 @@ FORMAT = "adain-1"
 
 MAX_BYTES = 2**31
 """No weights file is larger; what is gets refused before anything is read."""
+
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
+"""What the numbers in a file may be. The levels of a quantized model mean nothing without their scale, nor do two
+numbers in one byte, and of complex numbers half would be lost."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,19 +67,24 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that its name holds either the old content or all of the new, as :func:`atomic_file` does.
 
     Raises:
-        OSError: there is no room or no right to write.
+        OSError: there is no room or no right to write; it names ``path``.
     """
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(data)
+    try:
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a .safetensors file of this package atomically; equal content gives equal bytes.
+    """Write a .safetensors file of this package atomically; equal content gives equal bytes. Of metadata from names of
+    files that are no UTF-8 what is none becomes question marks.
 
     Raises:
         OSError: there is no room or no right to write.
     """
-    data = save(dict(tensors), {**metadata, "format": FORMAT})
+    texts = {key: text.encode(errors="replace").decode() for key, text in metadata.items()}
+    data = save(dict(tensors), {**texts, "format": FORMAT})
     # The library writes metadata in any order.
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])

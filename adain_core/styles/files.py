@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..images.files import ImageError, opened
 from ..images.pictures import Picture, from_pil, to_pil
-from ..runtime.files import FORMAT, log_passed_over, write_tensors
+from ..runtime.files import FLOATS, FORMAT, log_passed_over, write_tensors
 from ..runtime.terminal import sentence
 
 STYLE_SUFFIX = ".safetensors"
@@ -145,11 +145,14 @@ def read_style(path: str | os.PathLike[str]) -> tuple[StyleFile, dict[str, Tenso
             jpeg = shapes.pop(_THUMBNAIL, None)
             _check_shapes(path, shapes)
             thumbnail = _decode_thumbnail(path, jpeg, file.get_tensor) if jpeg is not None else None
-            tensors = {key: file.get_tensor(key).float() for key in shapes}
+            tensors = {key: file.get_tensor(key) for key in shapes}
     except (SafetensorError, OSError) as error:
         raise StyleFileError(f"{path} is not a readable {STYLE_SUFFIX} file: {error}.") from error
-    for key, x in tensors.items():
-        part = key.split(".")[0]
+    for key, stored in tensors.items():
+        if stored.dtype not in FLOATS:
+            raise StyleFileError(f"{path} is damaged: '{key}' has numbers of the type {stored.dtype}, expected floats.")
+        part, x = key.split(".")[0], stored.float()
+        tensors[key] = x
         if not ((x.abs() <= _MOST[part]).all() and _IS_SOUND[part](x)):
             raise StyleFileError(f"{path} is damaged: '{key}' holds numbers that are no statistics.")
     return StyleFile(path, metadata.get("name", path.stem), metadata.get("space", ""), thumbnail), tensors

@@ -97,6 +97,39 @@ def test_members_that_are_larger_than_the_file(tmp_path):
     assert "unpacks to more bytes than it has" in refusal(tmp_path / "x.pth")
 
 
+def test_members_that_only_pytorch_finds_are_not_read(tmp_path):
+    torch.save({"x": torch.zeros(7)}, tmp_path / "good.pth")
+    with zipfile.ZipFile(tmp_path / "good.pth") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    archives = []
+    for data in (b"\x80\x02}X\1\0\0\0yK\1s.", members["good/data.pkl"]):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name in members:
+                archive.writestr(name, members[name] if name != "good/data.pkl" else data)
+        end = buffer.getvalue().index(b"PK\5\6")
+        (start,) = struct.unpack_from("<I", buffer.getvalue(), end + 16)
+        archives.append((buffer.getvalue()[:start], buffer.getvalue()[start:end]))
+    (hidden, its_directory), (shown, directory) = archives
+    hidden += bytes(len(shown))
+    before = hidden + its_directory + shown
+    # The end names the place of the first directory; Python takes what stands right before the end, and moves all
+    # places by the difference.
+    moved = bytearray(directory)
+    for i in (i for i in range(len(moved)) if moved[i : i + 4] == b"PK\1\2"):
+        (place,) = struct.unpack_from("<I", moved, i + 42)
+        struct.pack_into("<I", moved, i + 42, len(hidden + its_directory) + place - (len(before) - len(hidden)))
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, len(members), len(members), len(directory), len(hidden), 0)
+    (tmp_path / "x.pth").write_bytes(before + moved + end)
+    assert torch.load(tmp_path / "x.pth", weights_only=True) == {"y": 1}
+    assert torch.equal(read_checkpoint(tmp_path / "x.pth")["x"], torch.zeros(7))
+
+
+def test_lists_of_tensors_in_one_are_refused(tmp_path):
+    torch.save({"x": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])}, tmp_path / "x.pth")
+    assert "'x' is a list of tensors" in refusal(tmp_path / "x.pth")
+
+
 @pytest.mark.parametrize("count", [2**31, 2**40])
 def test_an_old_stream_that_asks_for_much_memory(tmp_path, count):
     torch.save({"x": torch.zeros(77)}, tmp_path / "x.pth", _use_new_zipfile_serialization=False)

@@ -276,6 +276,13 @@ def test_numbers_that_are_not_finite_are_refused(refused, tmp_path):
     assert "not finite" in refused(tmp_path / "x.pth")
 
 
+def test_layers_wider_than_any_weights_file_may_have_are_refused(refused, tmp_path):
+    state = report_decoder().state_dict()
+    state["decoder_4.1.weight"] = torch.zeros(WIDTHS[2], 4097, 3, 3)
+    torch.save(state, tmp_path / "x.pth")
+    assert "x.pth has layers of 4097 channels; expected at most 4096" in refused(tmp_path / "x.pth")
+
+
 @pytest.mark.parametrize("together", [False, True], ids=["two files", "one file"])
 def test_a_pair_that_does_not_fit_is_refused_before_anything_is_written(refused, tmp_path, together):
     states = {"vgg": sequential_vgg(widths=(4, 4, 4, 4)), "decoder": report_decoder().state_dict()}

@@ -216,6 +216,43 @@ def test_weights_in_eight_bits_are_read_as_any_others(good, tmp_path):
     assert load_weights(path).decoder.conv1_1.weight.dtype == torch.float32
 
 
+OTHER_TYPES = [torch.complex64, torch.int8, torch.int64, torch.bool, torch.uint16]
+
+
+@pytest.mark.parametrize("dtype", OTHER_TYPES)
+def test_weights_that_are_no_floats_are_refused(good, tmp_path, dtype):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(good[path.name])
+    changed(path, {"decoder.conv1_1.bias": torch.zeros(3, dtype=dtype)})
+    with pytest.raises(WeightsError, match=f"'conv1_1.bias' has numbers of the type {dtype}, expected floats"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("dtype", OTHER_TYPES)
+def test_styles_that_are_no_floats_are_refused(good, tmp_path, dtype):
+    path = tmp_path / "style.safetensors"
+    path.write_bytes(good[path.name])
+    changed(path, {"mean.relu4_1": torch.zeros(TINY_WIDTHS[3], dtype=dtype)})
+    with pytest.raises(StyleFileError, match=f"'mean.relu4_1' has numbers of the type {dtype}, expected floats"):
+        StyleStats.load(path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape"),
+    [("F4", [8]), ("F32", [0, 2**64 - 1])],
+    ids=["two numbers in a byte", "a side that no tensor has"],
+)
+@pytest.mark.parametrize("name", ["weights.safetensors", "style.safetensors"])
+def test_tensors_that_pytorch_cannot_make_are_refused(tmp_path, name, dtype, shape):
+    size = shape[0] // 2
+    names = ("mean.relu4_1", "std.relu4_1") if name.startswith("style") else ("color.weight", "color.bias")
+    header: dict = {"__metadata__": {"format": "adain-1", "kind": "style", "space": "s"}}
+    for i, key in enumerate(names):
+        header[key] = {"dtype": dtype, "shape": shape, "data_offsets": [i * size, (i + 1) * size]}
+    text = json.dumps(header).encode()
+    read(name, len(text).to_bytes(8, "little") + text + bytes(2 * size), tmp_path)
+
+
 def test_a_style_with_channels_of_another_model(tmp_path):
     model = tiny_model()
     model.compute_style_stats(random_picture(20, 20)).save(tmp_path / "s.safetensors")
