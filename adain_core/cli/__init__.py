@@ -93,8 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("terminated.", 143)
     except KeyboardInterrupt:
         return _complain("interrupted.", 130)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         return _complain(str(error))
+    except OSError as error:
+        named = error.filename and error.strerror
+        return _complain(f"{error.filename} cannot be used: {error.strerror}." if named else str(error))
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -182,8 +183,12 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise ImageError(f"{path} is a folder; name a file such as {path / 'result.png'}.")
     if path.exists() and not overwrite:
         raise ImageError(f"{path} exists already; use --overwrite or another name.")
+    if path.exists() and not path.is_file():
+        raise ImageError(f"{path} is a device or a pipe, which a result would replace; name a file.")
     for parent in path.parents:
         if parent.is_dir():
+            if not os.access(parent, os.W_OK):
+                raise ImageError(f"{path} cannot be written: {parent} may not be written to; name another folder.")
             break
         if parent.exists():
             raise ImageError(f"{path} cannot be written: {parent} is a file, not a folder.")

@@ -43,6 +43,7 @@ from .output import add_json, report
 
 STREAM = Path("-")
 """Stands for stdin as a content, and for stdout as a result."""
+_LARGEST_INPUT = 2**30
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -148,10 +149,13 @@ def stdin() -> bytes:
     """What comes on stdin.
 
     Raises:
-        ImageError: nothing does.
+        ImageError: nothing does, or more than a picture has.
     """
-    if sys.stdin.isatty() or not (data := sys.stdin.buffer.read()):
+    closed = sys.stdin is None or sys.stdin.isatty()
+    if closed or not (data := sys.stdin.buffer.read(_LARGEST_INPUT + 1)):
         raise ImageError("Nothing came on stdin; give it an image file: adain stylize - ... < photo.jpg")
+    if len(data) > _LARGEST_INPUT:
+        raise ImageError(f"More than {_LARGEST_INPUT} bytes came on stdin; give it one image file.")
     return data
 
 

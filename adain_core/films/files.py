@@ -69,8 +69,9 @@ def convert_film(
 
     Args:
         source: any film that FFmpeg reads.
-        target: .mp4, .mov, .m4v or .mkv; appears when all is done. When ``change`` or ``progress`` raises
-            KeyboardInterrupt the frames so far, if there are any, appear beside it as ``NAME.partial``.
+        target: .mp4, .mov, .m4v or .mkv, or a symbolic link to one; appears when all is done. When ``change`` or
+            ``progress`` raises KeyboardInterrupt the frames so far, if there are any, appear beside it as
+            ``NAME.partial``.
         change: from frames to results.
         span: only the frames and the whole packets of sound within it; they begin the result.
         progress: called with the share that is done.
@@ -82,6 +83,7 @@ def convert_film(
             PyAV is not installed.
     """
     check_end(source)
+    target = Path(os.path.realpath(target))
     if not part:
         check_sound(source, target)
     unfinished = unique_beside(target)

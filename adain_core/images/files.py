@@ -10,8 +10,9 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from PIL import ExifTags, Image, ImageFile, ImageOps
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
@@ -51,6 +52,12 @@ _LONGEST_TEXT = 4096
 _INCH = 2
 # TIFF's tag that says whether a page is a smaller copy of another.
 _SUBFILE_TYPE, _REDUCED = 254, 1
+_MOST_COPIES = 100
+# The beginning of a JPEG's segments that say their length; bytes of the picture itself never look so.
+_SEGMENT = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
+_END, _SCAN = b"\xd9", b"\xda"
+# Ten are usual. Each takes as long as the whole picture, in as few as twelve bytes.
+_MOST_SCANS = 100
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -131,20 +138,38 @@ def _open(source: str | os.PathLike[str] | BinaryIO) -> ImageFile.ImageFile:
     return Image.open(source, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
-def _check_single(name: Path | str, file: Image.Image) -> None:
+def _check_single(name: Path | str, file: ImageFile.ImageFile) -> None:
     """Refuse a file of several pictures, of which the first would stand for all. In a JPEG the first is the photograph,
     and others, which cameras add, are made of it."""
-    if not getattr(file, "is_animated", False) or file.format == "MPO":
-        return
-    if not isinstance(file, TiffImageFile):
+    if file.format in ("JPEG", "MPO"):
+        _check_scans(name, file)
+    elif isinstance(file, TiffImageFile):
+        _check_pages(name, file)
+    elif getattr(file, "is_animated", False):
         raise ImageError(f"{name} is an animation, not one picture; 'adain video' takes animated GIF and PNG.")
-    pages = 0
-    for i in range(file.n_frames):
-        file.seek(i)
-        pages += not file.tag_v2.get(_SUBFILE_TYPE, 0) & _REDUCED
+
+
+def _check_pages(name: Path | str, file: TiffImageFile) -> None:
+    for page in count(1):
+        try:
+            file.seek(page)
+        except EOFError:
+            break
+        if not file.tag_v2.get(_SUBFILE_TYPE, 0) & _REDUCED or page > _MOST_COPIES:
+            raise ImageError(f"{name} has several pages, not one picture; save the one you mean as a file of its own.")
     file.seek(0)
-    if pages > 1:
-        raise ImageError(f"{name} has {pages} pages, not one picture; save the one you mean as a file of its own.")
+
+
+def _check_scans(name: Path | str, file: ImageFile.ImageFile) -> None:
+    """Refuse a JPEG that goes over its picture again and again (ITU-T T.81, B.1.1)."""
+    stream = cast(BinaryIO, file.fp)  # as it is until the pixels are read
+    stream.seek(0)
+    data, scans, place = stream.read(), 0, 0
+    while (segment := _SEGMENT.search(data, place)) and segment[1] != _END and scans <= _MOST_SCANS:
+        scans += segment[1] == _SCAN
+        place = segment.end() + int.from_bytes(data[segment.end() : segment.end() + 2])
+    if scans > _MOST_SCANS:
+        raise ImageError(f"{name} is built of more than {_MOST_SCANS} scans, which takes too long; save it anew.")
 
 
 def _origin_of(file: ImageFile.ImageFile, bits: int) -> Origin:

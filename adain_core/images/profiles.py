@@ -91,6 +91,8 @@ def levels_to_srgb(levels: np.ndarray, profile: bytes | None) -> np.ndarray:
         if space == "RGB":
             srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).profile
             light = light @ (np.linalg.inv(_colorants(srgb)) @ _colorants(facts)).T
+        if not np.isfinite(light).all():
+            raise ValueError("its curves have no end")
     except Exception as error:  # as in to_srgb
         _log.warning(_UNFIT, error)
         return levels

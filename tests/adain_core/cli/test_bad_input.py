@@ -12,7 +12,7 @@ from adain_core.models.spaces import space_of
 from adain_core.models.weights import Weights, save_weights
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import Encoder
-from tests.helpers import TINY_WIDTHS, files_of_at_most
+from tests.helpers import TINY_WIDTHS, files_of_at_most, posix
 
 
 @pytest.fixture
@@ -138,6 +138,30 @@ def test_no_right_to_write(refused):
     assert "cannot be written" in refused(out="/proc/adain/out.png")
 
 
+@posix
+@pytest.mark.skipif(os.access("/", os.W_OK), reason="root may write anywhere")
+def test_no_right_to_write_is_seen_before_any_work(refused, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    message = refused("--model", "nowhere", out=tmp_path / "locked" / "deeper" / "out.png")
+    assert f"{tmp_path / 'locked'} may not be written to" in message
+
+
+@posix
+def test_a_pipe_is_not_replaced(refused, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to("/dev/null")
+    for name in ("pipe.png", "link.png"):
+        assert f"{name} is a device or a pipe" in refused("--overwrite", out=tmp_path / name)
+
+
+def test_no_room_for_a_style(run_here, painting, tmp_path):
+    out = tmp_path / "style.safetensors"
+    with files_of_at_most(1000):
+        done = run_here("style", painting, "-o", out)
+    assert done.returncode == 2 and done.stderr == f"adain: {out} cannot be used: {os.strerror(errno.EFBIG)}.\n"
+    assert sorted(tmp_path.iterdir()) == [painting]
+
+
 def test_no_room_to_write(refused, tmp_path):
     out = tmp_path / "out.png"
     out.write_bytes(b"precious")
@@ -219,7 +243,7 @@ def test_a_wrong_option(refused):
 def test_pages_are_not_one_picture(refused, tmp_path, role):
     pages = [Image.new("RGB", (32, 24), color) for color in ("red", "green", "blue")]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
-    assert "pages.tif has 3 pages, not one picture" in refused(**{role: tmp_path / "pages.tif"})
+    assert "pages.tif has several pages, not one picture" in refused(**{role: tmp_path / "pages.tif"})
 
 
 @pytest.mark.parametrize("suffix", [".ico", ".icns", ".gif", ".pdf"])

@@ -25,11 +25,12 @@ class Stream(io.BytesIO):
 
 @pytest.fixture
 def streams(monkeypatch):
-    """Puts bytes on stdin, and gives what comes out on stdout."""
+    """Puts bytes on stdin, which is closed for None, and gives what comes out on stdout."""
 
-    def put(data: bytes = b"", terminal: bool = False) -> Stream:
+    def put(data: bytes | None = b"", terminal: bool = False) -> Stream:
         out = Stream(terminal=terminal)
-        monkeypatch.setattr("adain_core.cli.stylize.sys", SimpleNamespace(stdin=Stream(data), stdout=out))
+        stdin = None if data is None else Stream(data)
+        monkeypatch.setattr("adain_core.cli.stylize.sys", SimpleNamespace(stdin=stdin, stdout=out))
         return out
 
     return put
@@ -58,12 +59,17 @@ def test_16_bits_and_transparency_pass_through(streams, painting, tmp_path):
     ("data", "arguments", "terminal", "words"),
     [
         (b"", "- {style} -o -", False, "Nothing came on stdin"),
+        (None, "- {style} -o -", False, "Nothing came on stdin"),
+        (b"endless" * 1000, "- {style} -o -", False, "More than 5000 bytes came on stdin"),
         (b"no picture", "- {style} -o -", False, "cannot be read as an image"),
         (b"", "{folder} {style} -o -", False, "name a folder"),
         (b"", "{photo} {style} -o -", True, "name a file"),
     ],
 )
-def test_what_cannot_stream_is_refused(streams, photo, painting, tmp_path, capsys, data, arguments, terminal, words):
+def test_what_cannot_stream_is_refused(
+    streams, photo, painting, tmp_path, capsys, monkeypatch, data, arguments, terminal, words
+):
+    monkeypatch.setattr("adain_core.cli.stylize._LARGEST_INPUT", 5000)
     out = streams(data, terminal)
     given = arguments.format(style=painting, photo=photo, folder=tmp_path)
     assert main(["stylize", *given.split(), "--device", "cpu"]) == 2

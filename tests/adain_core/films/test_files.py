@@ -71,6 +71,12 @@ def test_times_pictures_and_sound_are_kept(film, tmp_path, suffix):
         assert container.streams.video[0].average_rate == pytest.approx(RATE, rel=1e-3)
 
 
+def test_a_link_stays_one_and_what_it_points_to_is_written(film, tmp_path):
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "real.mp4")
+    convert_film(film, tmp_path / "link.mp4", identity)
+    assert (tmp_path / "link.mp4").is_symlink() and len(frames(tmp_path / "real.mp4")) == 30
+
+
 def test_results_may_come_in_batches_and_in_another_size(film, tmp_path):
     def change(pictures):
         batch = torch.cat(list(pictures))

@@ -13,7 +13,7 @@ from PIL import Image, TiffImagePlugin
 from adain_core.images.files import open_image, read_picture, write_picture
 from adain_core.images.pictures import Origin, Picture
 from tests.adain_core.images.test_files import add_profile, srgb_of_p3
-from tests.color_profiles import rgb_profile, table_profile
+from tests.color_profiles import function, rgb_profile, table_profile
 
 av = pytest.importorskip("av")
 
@@ -105,6 +105,15 @@ def test_a_profile_is_applied_in_full_precision(tmp_path):
     assert len(result[0, 0].unique()) == 1000
     for place in (0, 500, 999):
         assert np.abs(result[0, :, 0, place].numpy() - srgb_of_p3(tensor[0, :, 0, place].numpy())).max() < 2e-4
+
+
+@pytest.mark.parametrize("tone", [function(0, -2), function(4, -3, 1, 0, 1, 0, 0, 0)])
+def test_a_profile_whose_curves_have_no_end_is_passed_over(tmp_path, caplog, tone):
+    tensor = torch.zeros(1, 3, 4, 4)
+    write_picture(Picture(tensor, origin=Origin(16)), tmp_path / "a.png")
+    add_profile(tmp_path / "a.png", rgb_profile(tone=tone))
+    assert torch.equal(read_picture(tmp_path / "a.png").rgb, tensor)
+    assert "its colors are read as sRGB: its curves have no end" in caplog.text
 
 
 def test_a_profile_of_tables_is_followed_in_8_bits(tmp_path):

@@ -1,6 +1,8 @@
 import io
 import os
 import stat
+import struct
+import time
 
 import numpy as np
 import pytest
@@ -117,6 +119,45 @@ def test_a_smaller_copy_inside_a_tiff_is_not_a_page(tmp_path):
     with Image.open(tmp_path / "copies.tif") as image:
         assert image.n_frames == 2
     assert read_picture(tmp_path / "copies.tif").rgb.shape == (1, 3, 32, 32)
+
+
+def tiff_of_pages(count: int, reduced: int) -> bytes:
+    """Pages of one pixel each, the first a full one, at 114 bytes each."""
+    tags = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 279: 1}
+    pages, size = [], 2 + 12 * (1 + len(tags)) + 4
+    for i in range(count):
+        entries = {254: reduced if i else 0} | tags
+        page = b"".join(struct.pack("<2H2I", tag, 4, 1, value) for tag, value in entries.items())
+        following = 12 + (i + 1) * size if i + 1 < count else 0
+        pages.append(struct.pack("<H", len(entries)) + page + struct.pack("<I", following))
+    return b"II*\0" + struct.pack("<I", 12) + bytes(4) + b"".join(pages)
+
+
+@pytest.mark.parametrize("reduced", [0, 1])
+def test_pages_without_end_are_not_gone_through(tmp_path, reduced):
+    (tmp_path / "a.tif").write_bytes(tiff_of_pages(101, 1))
+    assert read_picture(tmp_path / "a.tif").rgb.shape == (1, 3, 1, 1)
+    (tmp_path / "a.tif").write_bytes(tiff_of_pages(20_000, reduced))
+    start = time.monotonic()
+    with pytest.raises(ImageError, match=r"a\.tif has several pages"):
+        read_picture(tmp_path / "a.tif")
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("more", [94, 95])
+def test_a_jpeg_of_scans_without_end_is_refused(tmp_path, more):
+    thumbnail = b"\xff\xe1" + struct.pack(">H", 2 + 4000) + b"\xff\xda" * 2000
+    stuffed = b"\xff\x01"  # a marker without a length
+    Image.linear_gradient("L").save(tmp_path / "a.jpg", progressive=True)
+    data = (tmp_path / "a.jpg").read_bytes()
+    assert data.count(b"\xff\xda") == 6
+    last = data[data.rindex(b"\xff\xda") : -2]
+    (tmp_path / "a.jpg").write_bytes(data[:2] + thumbnail + data[2:-2] + (stuffed + last) * more + data[-2:])
+    if more == 94:
+        assert read_picture(tmp_path / "a.jpg").rgb.shape == (1, 3, 256, 256)
+        return
+    with pytest.raises(ImageError, match="more than 100 scans"):
+        read_picture(tmp_path / "a.jpg")
 
 
 def test_the_clear_level_of_16_bit_grayscale_is_transparent(tmp_path):

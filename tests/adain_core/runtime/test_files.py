@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from adain_core.runtime.files import atomic_file, write_atomically, write_tensors
 
@@ -49,6 +50,17 @@ def test_the_content_is_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda handle: steps.append(os.fstat(handle).st_size))
     write_atomically(tmp_path / "file", b"12345")
     assert steps == [5]
+
+
+def test_a_name_that_is_no_utf_8_is_written_with_question_marks(tmp_path):
+    write_tensors(tmp_path / "s.safetensors", {"x": torch.ones(1)}, {"name": os.fsdecode(b"caf\xe9")})
+    with safe_open(tmp_path / "s.safetensors", framework="pt") as file:
+        assert file.metadata()["name"] == "caf?"
+
+
+def test_what_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(IsADirectoryError, match=f"'{tmp_path}'"):
+        write_atomically(tmp_path, b"content")
 
 
 def test_a_file_has_the_rights_that_any_other_would_have(tmp_path):
