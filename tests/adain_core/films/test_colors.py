@@ -10,7 +10,7 @@ import torch
 
 from adain_core.films.colors import VideoError
 from adain_core.films.files import convert_film
-from adain_core.films.reading import read_frames
+from adain_core.films.reading import read_frames, read_masks
 
 av = pytest.importorskip("av")
 
@@ -87,6 +87,16 @@ def test_films_that_do_not_say_are_what_players_take_them_for(tmp_path, size, ma
     (numbers,), context = planes_in(tmp_path / "out.mp4")
     assert context.colorspace == matrix and context.color_range == 1
     assert np.abs(np.array(numbers) - planes_of(COLORS[0], matrix, False)).max() <= 1.5
+
+
+def test_what_is_brighter_than_white_or_darker_than_black_stays_in_range(tmp_path):
+    dark, bright = read_frames(make_film(tmp_path / "film.mp4", [[2, 128, 128], [252, 128, 128]]))
+    assert dark.max() == 0 and bright.min() == 1
+
+
+def test_masks_are_black_and_white_whatever_compression_made_of_them(tmp_path):
+    black, white = read_masks(make_film(tmp_path / "film.mp4", [[19, 128, 128], [232, 128, 128]]))
+    assert black.shape == (1, 64, 64) and black.max() == 0 and white.min() == 1
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])

@@ -211,6 +211,19 @@ def test_several_styles_pull_by_their_weights(lite, content, style):
     assert distance_to(other, (1, 9)) < distance_to(other, (9, 1))
 
 
+def test_weights_of_styles_are_relative_to_one_another(encoder, content, style):
+    start, other, once = (
+        random_picture(40, 48, seed=5),
+        Style(random_picture(40, 40, seed=2), 3.0),
+        Settings(iterations=1),
+    )
+    few, many = (
+        stylize(encoder, content, [replace(s, weight=factor * s.weight) for s in (style, other)], once, start)
+        for factor in (1, 10)
+    )
+    assert many.losses[0].style == pytest.approx(few.losses[0].style, rel=1e-5)
+
+
 def test_a_mask_keeps_the_rest(encoder, style):
     content, mask = random_picture(48, 96), torch.zeros(12, 24)
     mask[:, :12] = 1

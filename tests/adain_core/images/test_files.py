@@ -93,6 +93,26 @@ def test_jpeg_has_no_opacity_and_no_chroma_subsampling(tmp_path):
     assert again.opacity is None and (again.rgb - picture).abs().mean() < 0.02
 
 
+@pytest.mark.parametrize("suffix", [".avif", ".jpg"])
+def test_colors_keep_the_resolution_of_the_light(tmp_path, suffix):
+    stripes = torch.zeros(1, 3, 32, 32)
+    stripes[:, 0, :, ::2], stripes[:, 2, :, 1::2] = 1, 1
+    write_picture(Picture(stripes), tmp_path / f"a{suffix}")
+    assert (read_picture(tmp_path / f"a{suffix}").rgb - stripes).abs().mean() < 0.05
+
+
+def test_a_large_jpeg_is_decoded_no_smaller_than_is_asked_for(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (64, 256)).save(path)
+    assert [open_image(path, side).size for side in (0, 33, 32)] == [(64, 256), (64, 256), (32, 128)]
+
+
+def test_images_are_listed_by_the_numbers_in_their_names_whatever_the_case_of_their_suffix(tmp_path):
+    for name in ("frame_10.png", "frame_2.JPG", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in list_images(tmp_path)] == ["frame_2.JPG", "frame_10.png"]
+
+
 def test_png_reads_back_to_half_a_level(tmp_path):
     picture = random_picture(9, 7)
     write_picture(Picture(picture), tmp_path / "a.png")

@@ -13,6 +13,8 @@ def test_pictures_lie_in_their_cells_in_order():
     for row, bottom in ((0, 8 + 32 + 8 + 16), (1, 8 + 16)):
         for column, right in ((0, 8 + 64 + 8 + 32), (1, 8 + 32)):
             torch.testing.assert_close(sheet[0, :, height - bottom, width - right], torch.tensor(colors[row][column]))
+    torch.testing.assert_close(sheet[0, :, height - 24, width - 9], torch.tensor(colors[1][1]))
+    assert (sheet[..., -8:] == 1).all() and (sheet[..., -8:, :] == 1).all()
 
 
 def test_pictures_of_different_shapes_keep_theirs():

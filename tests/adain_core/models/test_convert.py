@@ -170,6 +170,8 @@ def test_torchvisions_vgg_with_imagenets_colors(convert, picture, cut):
     with torch.inference_mode():
         expected = network((picture - mean.view(3, 1, 1)) / std.view(3, 1, 1))
         torch.testing.assert_close(load_weights(path).encoder(picture)["relu4_1"], expected, rtol=1e-4, atol=1e-4)
+        normalized = (picture - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+        torch.testing.assert_close(load_weights(path).encoder.color(picture), normalized, rtol=1e-4, atol=1e-4)
     assert load_weights(path).space.startswith("mine-")
 
 

@@ -46,6 +46,35 @@ def test_a_model_reads_back_as_it_was_written(tmp_path, encoder, kind):
         torch.testing.assert_close(weights.encoder.state_dict()[key], value.half().float())
 
 
+def test_networks_come_ready_for_use(tmp_path, encoder):
+    save_weights(Weights("s", encoder, decoder()), tmp_path / "m.safetensors")
+    weights = load_weights(tmp_path / "m.safetensors")
+    for network in (weights.encoder, weights.decoder):
+        assert not network.training and not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_the_files_of_ones_own_folder_go_before_the_embedded_ones(tmp_path, encoder, monkeypatch):
+    monkeypatch.setenv("ADAIN_MODELS", str(tmp_path))
+    save_weights(Weights("s", encoder, decoder()), tmp_path / "lite.safetensors")
+    assert load_model("lite").path == tmp_path / "lite.safetensors"
+
+
+def test_of_another_decoder_it_is_said_what_its_own_file_says(tmp_path, encoder):
+    space = space_of("tiny", encoder)
+    save_weights(Weights(space, encoder, decoder(), {"license": "MIT", "origin": "here"}), tmp_path / "m.safetensors")
+    save_weights(Weights(space, decoder=decoder(), info={"license": "CC0-1.0"}), tmp_path / "d.safetensors")
+    info = load_model(tmp_path / "m.safetensors", tmp_path / "d.safetensors").info
+    assert (info["license"], info["origin"]) == ("CC0-1.0", "here")
+
+
+def test_an_encoder_beside_its_decoder_goes_before_those_of_other_folders(tmp_path, encoder, monkeypatch):
+    monkeypatch.setenv("ADAIN_MODELS", str(tmp_path / "mine"))
+    save_weights(Weights("s", Encoder(TINY_WIDTHS)), tmp_path / "mine" / "encoder.safetensors")
+    for part, weights in {"encoder": Weights("s", encoder), "decoder": Weights("s", decoder=decoder())}.items():
+        save_weights(weights, tmp_path / f"{part}.safetensors", torch.float32)
+    assert torch.equal(load_model(tmp_path / "decoder.safetensors").encoder.conv1_1.weight, encoder.conv1_1.weight)
+
+
 def test_the_space_of_a_saved_encoder_is_that_of_the_loaded_one(tmp_path, encoder):
     save_weights(Weights(space_of("tiny", encoder), encoder), tmp_path / "e.safetensors")
     loaded = load_weights(tmp_path / "e.safetensors")
