@@ -43,6 +43,12 @@ def test_a_grid_shows_what_stylize_gives(comfy, tiny):
     (sheet,) = comfy.call("AdaINStyleGrid", content=content, alphas="0.5", cell=64, model_1=tiny, style_1=style)
     cell = sheet[0, -56:-8, -72:-8]
     assert (cell - expected[0]).abs().max() <= 0.5 / 255 + 1e-6
+    contents = torch.cat([content, image(48, 64, seed=2)])
+    (again,) = comfy.call("AdaINStyleGrid", content=contents, alphas="0.5", cell=64, model_1=tiny, style_1=style)
+    assert torch.equal(again, sheet)
+    styles = torch.cat([style, image(seed=3)])
+    (again,) = comfy.call("AdaINStyleGrid", content=content, alphas="0.5", cell=64, model_1=tiny, style_1=styles)
+    assert torch.equal(again[:, :, :-80], sheet[:, :, :-80]) and not torch.equal(again, sheet)
 
 
 def test_a_grid_has_the_models_side_by_side_for_each_style(comfy, tiny):

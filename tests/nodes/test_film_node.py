@@ -142,7 +142,7 @@ def test_a_video_is_stylized_as_its_frames_are_and_its_sound_is_kept(
 def test_a_trimmed_video_is_stylized_where_it_is_shown(comfy, newest, tiny, file, written, buffer):
     whole = newest.InputImpl.VideoFromFile(io.BytesIO(file.read_bytes()) if buffer else str(file))
     times = frame_times(file)
-    for start, duration, shown in ((0.12, 0.2, slice(3, 8)), (0.2, 0, slice(5, 12)), (0, 0.08, slice(0, 2))):
+    for start, duration, shown in ((0.08, 0.28, slice(2, 9)), (0.2, 0, slice(5, 12)), (0, 0.08, slice(0, 2))):
         written.clear()
         path = stylize(comfy, tiny, whole.as_trimmed(start, duration))
         assert_are(written, stylized_frames(comfy, tiny, list(read_frames(file))[shown]))

@@ -66,7 +66,9 @@ def test_batches_are_done_one_by_one_with_a_chart_each(comfy, tiny):
 
 def test_a_texture_has_the_size_that_was_asked_for(comfy, tiny):
     result, chart = comfy.call("AdaINTextureSynthesis", model=tiny, style=image(), width=48, height=32, **OPTIONS)
-    assert result.shape == (1, 32, 48, 3) and chart.ndim == 4
+    assert result.shape == (1, 32, 48, 3)
+    blue = torch.tensor([40, 110, 190]) / 255  # of a third curve; the content's would be nothing but 0
+    assert chart.ndim == 4 and not (chart - blue).abs().amax(dim=-1).lt(0.02).any()
 
 
 def test_the_bar_moves_with_every_step_of_every_picture_and_reaches_its_end(comfy, tiny, monkeypatch):
@@ -85,6 +87,13 @@ def test_the_bar_moves_with_every_step_of_every_picture_and_reaches_its_end(comf
     assert seen == sorted(seen) and {round(i / 24 * bar.total) for i in range(1, 25)} <= set(seen)
 
 
+def test_the_bar_reaches_its_end_where_nothing_is_left_to_do_before(comfy, tiny):
+    import comfy.utils as utils
+
+    gatys(comfy, tiny, image(32, 48), image(32, 48), iterations=1000)
+    assert utils.bars[-1].current == utils.bars[-1].total
+
+
 def test_stop_ends_it_within_one_step(comfy, tiny):
     import comfy.utils as utils
     from comfy import model_management
@@ -97,11 +106,13 @@ def test_stop_ends_it_within_one_step(comfy, tiny):
 
 @pytest.mark.parametrize("checks", [4, 13, 22, 31], ids=["content", "style", "picture", "gradient"])
 def test_stop_ends_the_first_evaluation_between_two_of_its_nine_layers(comfy, tiny, checks):
+    import comfy.utils as utils
     from comfy import model_management
 
     model_management.stop_after = checks
     with pytest.raises(model_management.InterruptProcessingException):
         gatys(comfy, tiny, image(), image(seed=1), iterations=1)
+    assert utils.bars[-1].current == 0
 
 
 def test_other_models_make_room_for_the_picture_or_the_style_whichever_takes_more(comfy, tiny):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from types import ModuleType
 
 
@@ -11,4 +12,4 @@ def test_a_falling_loss_falls_in_the_chart(pack: ModuleType) -> None:
 
 
 def test_a_chart_of_nothing_is_empty_but_there(pack: ModuleType) -> None:
-    assert pack.nodes.loss_chart.loss_chart({"total": [0.0]}).shape[1] == 3
+    assert pack.nodes.loss_chart.loss_chart({"total": [0.0, math.inf]}).shape[1] == 3

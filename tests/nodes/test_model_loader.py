@@ -95,6 +95,7 @@ def test_a_connected_choice_is_left_out_of_the_fingerprint(comfy):
     assert fingerprint(model=None, decoder=decoder, precision="auto", hub_address="") == whole[1:]
     assert fingerprint(model=None, decoder=OWN_DECODER, precision="auto", hub_address="") == []
     assert fingerprint(model=None, decoder=None, precision="auto", hub_address=" hf://a/b/c ") == ["hf://a/b/c"]
+    assert fingerprint(model=None, decoder=decoder, hub_address="hf://a/b/c") == ["hf://a/b/c", *whole[1:]]
 
 
 def test_weights_are_read_again_only_when_their_content_changes(comfy, folder):
@@ -104,6 +105,22 @@ def test_weights_are_read_again_only_when_their_content_changes(comfy, folder):
     assert load(comfy, "tiny.safetensors", precision="bfloat16") is not model
     save_model("tiny.safetensors", seed=1)
     assert load(comfy, "tiny.safetensors") is not model
+
+
+def test_the_four_models_that_were_used_last_stay_loaded(comfy):
+    names = [save_model(f"{i}.safetensors", seed=i) for i in range(5)]
+    models = [load(comfy, name) for name in (*names[:4], names[0], names[4])]
+    assert models[4] is models[0] is load(comfy, names[0])
+    assert load(comfy, names[1]) is not models[1]
+
+
+@pytest.mark.parametrize("fit", [True, False])
+def test_on_a_graphics_card_auto_is_comfyuis_own_judgment(pack, monkeypatch, fit):
+    from comfy import model_management
+
+    monkeypatch.setattr(model_management, "get_torch_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(model_management, "should_use_bf16", lambda device: fit)
+    assert pack.nodes.models._dtype("auto") == (torch.bfloat16 if fit else torch.float32)
 
 
 def test_the_precision_is_that_of_the_convolutions(comfy):
@@ -141,4 +158,4 @@ def test_weights_go_through_comfyuis_model_management(comfy, tiny):
     from comfy import model_management
 
     comfy.call("AdaINEncode", model=tiny, image=image())
-    assert model_management.loaded == [tiny.patcher]
+    assert model_management.loaded == [tiny.patcher] and model_management.whole[-1]

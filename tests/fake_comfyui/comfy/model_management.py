@@ -10,6 +10,8 @@ loaded: list = []
 """The patchers that were asked for, in order."""
 required: list[float] = []
 """How much memory was asked for besides, each time."""
+whole: list[bool] = []
+"""Whether all of the weights were asked for, each time; else some may stay where they were."""
 stop_after: int | None = None
 """How many more times somebody may ask whether the user pressed stop, before the answer is yes."""
 
@@ -54,6 +56,7 @@ def soft_empty_cache() -> None:
 
 def load_models_gpu(models: list, memory_required: float = 0, force_full_load: bool = False) -> None:
     required.append(memory_required)
+    whole.append(force_full_load)
     for patcher in models:
         patcher.model.to(patcher.load_device)
         patcher.model.device = patcher.load_device
