@@ -97,7 +97,7 @@ class Options(Table):
     )
     style_scale: float = option(
         1.0,
-        "Scales a style picture before it is measured: larger gives larger strokes.",
+        "Scales a style picture before it is measured: larger gives a calmer texture, smaller a finer one.",
         low=0.1,
         high=4.0,
         step=0.05,

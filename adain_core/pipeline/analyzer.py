@@ -146,7 +146,7 @@ class StyleAnalyzer(nn.Module):
             mask: where to measure, [H, W] or [B, H, W] in 0..1, any size.
             each: keep the pictures of a batch apart; otherwise they are one style seen several times.
             style_size: short side in pixels at which to measure; the pictures' own if not given.
-            style_scale: enlarge the pictures by this factor; strokes become larger by as much.
+            style_scale: enlarge the pictures by this factor, for a calmer texture, or shrink them, for a finer one.
             detail: what to measure besides, for transforms that need it, covariances at all taps and quantiles at
                 relu4_1; see :attr:`~adain_core.styles.transforms.Transform.needs`. What the decoder needs is measured
                 anyway.
