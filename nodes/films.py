@@ -14,7 +14,7 @@ import folder_paths
 from comfy_api.latest import Input, InputImpl
 from torch import Tensor
 
-from ..adain_core.films.colors import VideoError
+from ..adain_core.films.colors import FilmError
 from ..adain_core.films.files import FrameFunction, check_sound, convert_film
 from ..adain_core.films.reading import Span, count_frames, one_for_each, read_masks
 from ..adain_core.films.smoothing import Mask
@@ -82,7 +82,7 @@ def change_video(film: Film, change: FrameFunction) -> Input.Video:
     target = _temporary_path()
     try:
         check_sound(film.path, target)
-    except VideoError:
+    except FilmError:
         target = target.with_suffix(".mkv")
     convert_film(film.path, target, change, film.span, heed_stop)
     return InputImpl.VideoFromFile(str(target))

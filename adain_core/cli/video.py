@@ -12,8 +12,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..films.colors import VideoError
-from ..films.files import VIDEO_SUFFIXES, FrameFunction, check_sound, convert_film, join_films
+from ..films.colors import FilmError
+from ..films.files import FILM_SUFFIXES, FrameFunction, check_sound, convert_film, join_films
 from ..films.reading import count_frames, duration_of, frame_times, one_for_each, read_masks
 from ..films.smoothing import Mask, StyleOverTime, StyleTimeline, stylize_film
 from ..images.files import IMAGE_SUFFIXES, list_images
@@ -45,7 +45,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("video", help="a film in the style of one or more pictures")
     parser.add_argument("content", type=path_name, help="A film")
     parser.add_argument("style", type=path_name, nargs="*", help="Style images or style files (none with --keyframe)")
-    add_output(parser, f"The result ({', '.join(VIDEO_SUFFIXES)})", may_skip=True)
+    add_output(parser, f"The result ({', '.join(FILM_SUFFIXES)})", may_skip=True)
     parser.add_argument(
         "--keyframe",
         type=keyframe,
@@ -71,15 +71,15 @@ def keyframe(text: str) -> tuple[float, Path]:
 
 def run(args: argparse.Namespace) -> int:
     if args.style and args.keyframe:
-        raise VideoError("Name style images, or the style at each --keyframe: one of the two.")
+        raise FilmError("Name style images, or the style at each --keyframe: one of the two.")
     if not (args.style or args.keyframe or args.region):
-        raise VideoError("There is no style; name a style image or file, or give a --keyframe or a --region.")
+        raise FilmError("There is no style; name a style image or file, or give a --keyframe or a --region.")
     if args.mask and not (args.style or args.keyframe):
-        raise VideoError("There is no style for --mask; name a style image or file, or leave --mask out.")
+        raise FilmError("There is no style for --mask; name a style image or file, or leave --mask out.")
     if args.weights and not args.style:
-        raise VideoError("--weights mix the styles of a whole film; leave them out where each --keyframe has its own.")
-    if args.out.suffix.lower() not in VIDEO_SUFFIXES:
-        raise VideoError(f"'{args.out.name}' has no known film suffix; use one of {', '.join(VIDEO_SUFFIXES)}.")
+        raise FilmError("--weights mix the styles of a whole film; leave them out where each --keyframe has its own.")
+    if args.out.suffix.lower() not in FILM_SUFFIXES:
+        raise FilmError(f"'{args.out.name}' has no known film suffix; use one of {', '.join(FILM_SUFFIXES)}.")
     processes = Processes.join()
     check_output(args.out, args.overwrite or args.skip_existing)
     skipped = processes.any(args.skip_existing and args.out.exists())
@@ -121,7 +121,7 @@ def check_masks(args: argparse.Namespace) -> None:
     """Refuse films and folders of masks that end before the film does, and warn of those that go on after it.
 
     Raises:
-        VideoError: with both numbers of frames.
+        FilmError: with both numbers of frames.
     """
     frames = None
     for path in [*filter(None, [args.mask]), *(mask for mask, _ in args.region)]:
@@ -130,7 +130,7 @@ def check_masks(args: argparse.Namespace) -> None:
             masks = len(list_images(path)) if path.is_dir() else count_frames(path)
             numbers = f"{path} has {masks} masks, but {args.content} has {frames} frames"
             if masks < frames:
-                raise VideoError(f"{numbers}; give a mask for each frame, or one image for all.")
+                raise FilmError(f"{numbers}; give a mask for each frame, or one image for all.")
             if masks > frames:
                 _log.warning(f"{numbers}; the masks are taken in order, and the last ones are left out.")
 

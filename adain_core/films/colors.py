@@ -32,7 +32,7 @@ _STEPS = {_LIMITED: (16, 219, 224), _FULL: (0, 255, 255)}
 _HD_WIDTH, _SD_HEIGHT = 1280, 576
 
 
-class VideoError(ValueError):
+class FilmError(ValueError):
     """A film cannot be read or written; the message names the file and what is wrong."""
 
 
@@ -51,12 +51,12 @@ class Colors:
         """Those of a film; where it does not say, what players assume.
 
         Raises:
-            VideoError: the film has a high dynamic range, or a matrix that FFmpeg cannot convert.
+            FilmError: the film has a high dynamic range, or a matrix that FFmpeg cannot convert.
         """
         context = video.codec_context
         matrix, primaries, transfer = context.colorspace, context.color_primaries, context.color_trc
         if transfer in _HDR:
-            raise VideoError(
+            raise FilmError(
                 f"The film has a high dynamic range ({_HDR[transfer]}), which results cannot hold; convert it to BT.709"
                 " first, as players and editors do."
             )
@@ -66,7 +66,7 @@ class Colors:
         if matrix == _UNSPECIFIED:
             matrix = _BT709 if context.width >= _HD_WIDTH or context.height > _SD_HEIGHT else _BT601
         if matrix not in _LUMA:
-            raise VideoError(f"The film has the rare color matrix {matrix} of ITU-T H.273; convert it to BT.709 first.")
+            raise FilmError(f"The film has the rare color matrix {matrix} of ITU-T H.273; convert it to BT.709 first.")
         full = context.color_range == _FULL or (pixels and pixels.name.startswith("yuvj"))
         return cls(matrix, _FULL if full else _LIMITED, primaries, transfer)
 

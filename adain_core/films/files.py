@@ -14,13 +14,13 @@ from torch import Tensor
 
 from ..runtime.files import unique_beside
 from ..runtime.progress import Progress, ignore_progress
-from .colors import Colors, VideoError
+from .colors import Colors, FilmError
 from .reading import Span, av_errors, check_end, decode, open_film, rate_of
 
 if TYPE_CHECKING:
     import av
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv")
+FILM_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv")
 FrameFunction = Callable[[Iterable[Tensor]], Iterable[Tensor]]
 """From frames [1, 3, H, W] in 0..1 in the order of time to as many results [B, 3, H, W], all of one size."""
 
@@ -31,7 +31,7 @@ def check_sound(source: Path, target: Path) -> None:
     """Refuse a target that cannot hold a film's sound as it is.
 
     Raises:
-        VideoError: with the sound's codec; or the film cannot be read.
+        FilmError: with the sound's codec; or the film cannot be read.
     """
     errors: tuple[type[Exception], ...] = (ValueError, *av_errors())
     with open_film(source) as film:
@@ -49,7 +49,7 @@ def check_sound(source: Path, target: Path) -> None:
                             result.mux(packet)
                             break
             except errors as error:
-                raise VideoError(
+                raise FilmError(
                     f"The sound of {source} is {sound.codec_context.name}, which {target.suffix} cannot hold as it is;"
                     " write another kind of film (.mkv holds most), or convert the sound to AAC first."
                 ) from error
@@ -79,7 +79,7 @@ def convert_film(
             nothing is written.
 
     Raises:
-        VideoError: a film cannot be read or written, lacks frames or has damaged ones, has a high dynamic range, or
+        FilmError: a film cannot be read or written, lacks frames or has damaged ones, has a high dynamic range, or
             PyAV is not installed.
     """
     check_end(source)
@@ -99,9 +99,9 @@ def convert_film(
         if unfinished.exists():
             os.replace(unfinished, target)
         elif not part:
-            raise VideoError(f"{source} has no frames{f' between {span[0]:g} and {span[1]:g} s' if span else ''}.")
+            raise FilmError(f"{source} has no frames{f' between {span[0]:g} and {span[1]:g} s' if span else ''}.")
     except av_errors() as error:
-        raise VideoError(f"{source} could not be made into {target}: {error}.") from error
+        raise FilmError(f"{source} could not be made into {target}: {error}.") from error
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -110,7 +110,7 @@ def join_films(parts: Iterable[Path], source: Path, target: Path) -> None:
     """Put films that :func:`convert_film` made of successive spans one after the other, with the source's sound.
 
     Raises:
-        VideoError: a part cannot be read, or the target not be written.
+        FilmError: a part cannot be read, or the target not be written.
     """
     temporary = unique_beside(target)
     video = None
@@ -130,7 +130,7 @@ def join_films(parts: Iterable[Path], source: Path, target: Path) -> None:
                     result.mux(heard)
         os.replace(temporary, target)
     except av_errors() as error:
-        raise VideoError(f"The parts of {target} could not be joined: {error}.") from error
+        raise FilmError(f"The parts of {target} could not be joined: {error}.") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -177,7 +177,7 @@ class _Conversion:
                 self._copy(packet)
                 continue
             if frame.pts is None:
-                raise VideoError("The film has a frame without a time; put it into a container such as .mp4 first.")
+                raise FilmError("The film has a frame without a time; put it into a container such as .mp4 first.")
             time = float(frame.pts * self.tick)
             if time >= self.end:
                 self._copy_rest()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from .colors import Colors, VideoError
+from .colors import Colors, FilmError
 
 if TYPE_CHECKING:
     import av
@@ -33,7 +33,7 @@ def duration_of(path: Path) -> float:
     """How long a film is by its header, in seconds; 0 where that does not say.
 
     Raises:
-        VideoError: the file is missing, damaged or no film, or PyAV is not installed.
+        FilmError: the file is missing, damaged or no film, or PyAV is not installed.
     """
     with open_film(path) as film:
         video = film.streams.video[0]
@@ -47,7 +47,7 @@ def count_frames(path: Path, span: Span | None = None) -> int:
     decoded.
 
     Raises:
-        VideoError: as :func:`duration_of`.
+        FilmError: as :func:`duration_of`.
     """
     times = _frame_times(path)
     return sum(span is None or (time is not None and span[0] <= time < span[1]) for time in times)
@@ -57,7 +57,7 @@ def frame_times(path: Path) -> list[float]:
     """When each frame of a film is shown, in seconds as the file counts them; it is read to its end, but not decoded.
 
     Raises:
-        VideoError: as :func:`duration_of`.
+        FilmError: as :func:`duration_of`.
     """
     return sorted(time for time in _frame_times(path) if time is not None)
 
@@ -73,14 +73,14 @@ def _frame_times(path: Path) -> list[float | None]:
                 if packet.size > 0 and not packet.is_discard
             ]
         except av_errors() as error:
-            raise VideoError(f"{path} cannot be read to its end: {error}.") from error
+            raise FilmError(f"{path} cannot be read to its end: {error}.") from error
 
 
 def check_end(path: Path) -> None:
     """Refuse a file that ends before its header says.
 
     Raises:
-        VideoError: with both times; or the film cannot be read.
+        FilmError: with both times; or the film cannot be read.
     """
     with open_film(path) as film:
         if not film.duration:
@@ -91,9 +91,9 @@ def check_end(path: Path) -> None:
                 if packet.size and packet.pts is not None and packet.time_base:
                     end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start)
         except av_errors() as error:
-            raise VideoError(f"{path} cannot be read to its end: {error}.") from error
+            raise FilmError(f"{path} cannot be read to its end: {error}.") from error
     if end < 0.99 * length - _SLACK:
-        raise VideoError(
+        raise FilmError(
             f"{path} is damaged: it should last {length:.1f} s and ends after {end:.1f} s; put what is there into a new"
             " file first, for instance with ffmpeg -i."
         )
@@ -103,7 +103,7 @@ def read_frames(path: Path, span: Span | None = None) -> Iterator[Tensor]:
     """The frames [1, 3, H, W] of a film in 0..1, upright, all or those within a span; one at a time is in memory.
 
     Raises:
-        VideoError: the film cannot be read, or PyAV is not installed.
+        FilmError: the film cannot be read, or PyAV is not installed.
     """
     with open_film(path) as film:
         video = film.streams.video[0]
@@ -116,7 +116,7 @@ def read_frames(path: Path, span: Span | None = None) -> Iterator[Tensor]:
                         return
                     yield colors.to_tensor(frame)
         except av_errors() as error:
-            raise VideoError(f"{path} cannot be read to its end: {error}.") from error
+            raise FilmError(f"{path} cannot be read to its end: {error}.") from error
 
 
 def read_masks(path: Path, span: Span | None = None) -> Generator[Tensor, None, None]:
@@ -124,7 +124,7 @@ def read_masks(path: Path, span: Span | None = None) -> Generator[Tensor, None, 
     off, which is put right.
 
     Raises:
-        VideoError: as :func:`read_frames`.
+        FilmError: as :func:`read_frames`.
     """
     return (((frame.mean(dim=1) - 0.02) / 0.96).clamp(0, 1) for frame in read_frames(path, span))
 
@@ -137,13 +137,13 @@ def one_for_each(masks: Iterator[Tensor], name: object) -> Callable[[int], Tenso
         name: of where they come from, for the error.
 
     Raises:
-        VideoError: (when called) there are no more.
+        FilmError: (when called) there are no more.
     """
 
     def at(number: int) -> Tensor:
         mask = next(masks, None)
         if mask is None:
-            raise VideoError(f"{name} ends before the film; give a mask for each frame, or one image for all.")
+            raise FilmError(f"{name} ends before the film; give a mask for each frame, or one image for all.")
         return mask
 
     return at
@@ -156,7 +156,7 @@ def decode(
     packets of other streams, of which some may be earlier.
 
     Raises:
-        VideoError: a frame is damaged or missing. Some films lack the first frames that their packets promise, since
+        FilmError: a frame is damaged or missing. Some films lack the first frames that their packets promise, since
             someone cut them; that is no damage.
     """
     # Several threads hide errors of the frames in flight.
@@ -174,7 +174,7 @@ def decode(
             due.add(packet.pts)
         for frame in video.decode(packet):
             if frame.is_corrupt or packet.is_corrupt:
-                raise VideoError(f"The film is damaged at {frame.time or 0:.2f} s; cut that part out first.")
+                raise FilmError(f"The film is damaged at {frame.time or 0:.2f} s; cut that part out first.")
             if frame.pts is not None:
                 due.discard(frame.pts)
                 first = frame.pts if first is None else min(first, frame.pts)
@@ -184,7 +184,7 @@ def decode(
                 yield packet, frame
     lost = [time for time in due if first is None or time > first]
     if lost and video.codec_context.codec.canonical_name in _FRAME_BY_FRAME and not interlaced:
-        raise VideoError(f"The film is damaged: it lacks {len(lost)} frames from {float(min(lost) * tick):.2f} s on.")
+        raise FilmError(f"The film is damaged: it lacks {len(lost)} frames from {float(min(lost) * tick):.2f} s on.")
 
 
 def rate_of(video: av.VideoStream) -> Fraction:
@@ -196,30 +196,30 @@ def open_film(path: Path) -> av.container.InputContainer:
     """A film of a kind that FFmpeg reads from one file.
 
     Raises:
-        VideoError: it is not there, cannot be read, has no moving pictures, or PyAV is not installed.
+        FilmError: it is not there, cannot be read, has no moving pictures, or PyAV is not installed.
     """
     errors = av_errors()
     import av
 
     if not path.is_file():
-        raise VideoError(f"There is no film {path}.")
+        raise FilmError(f"There is no film {path}.")
     try:
         film = av.open(str(path), options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"})
     except errors as error:
         if getattr(error, "errno", None) == errno.EINVAL:  # for what is not on the list
             raise _no_film(path) from error
-        raise VideoError(f"{path} cannot be read as a film: {error}.") from error
+        raise FilmError(f"{path} cannot be read as a film: {error}.") from error
     if not film.streams.video:
         film.close()
-        raise VideoError(f"{path} has no pictures, only sound.")
+        raise FilmError(f"{path} has no pictures, only sound.")
     if film.metadata.get("major_brand", "").strip() in _PICTURE_BRANDS:
         film.close()
         raise _no_film(path)
     return film
 
 
-def _no_film(path: Path) -> VideoError:
-    return VideoError(
+def _no_film(path: Path) -> FilmError:
+    return FilmError(
         f"{path} is a picture, a list of other files, or moves in a way that FFmpeg does not read: 'adain stylize'"
         " takes pictures; save an animated WebP or AVIF or the pages of a TIFF as an animated PNG or GIF, or as a film."
     )
@@ -229,10 +229,10 @@ def av_errors() -> tuple[type[Exception], ...]:
     """What FFmpeg raises.
 
     Raises:
-        VideoError: PyAV is not installed.
+        FilmError: PyAV is not installed.
     """
     try:
         import av
     except ImportError as error:
-        raise VideoError("Films need PyAV; install it with: pip install av") from error
+        raise FilmError("Films need PyAV; install it with: pip install av") from error
     return (av.error.FFmpegError,)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from adain_core.films.colors import VideoError
+from adain_core.films.colors import FilmError
 from adain_core.films.files import convert_film
 from adain_core.films.reading import read_frames, read_masks
 
@@ -106,16 +106,16 @@ def test_a_high_dynamic_range_is_refused_before_the_work(tmp_path, transfer, nam
     def never(frames):
         raise AssertionError("the work began")
 
-    with pytest.raises(VideoError, match=rf"high dynamic range \({name}\).*convert it to BT\.709"):
+    with pytest.raises(FilmError, match=rf"high dynamic range \({name}\).*convert it to BT\.709"):
         convert_film(film, tmp_path / "out.mp4", never)
-    with pytest.raises(VideoError, match=name):
+    with pytest.raises(FilmError, match=name):
         next(read_frames(film))
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
 def test_a_matrix_that_is_not_known_is_refused(tmp_path):
     film = make_film(tmp_path / "film.mkv", [[90, 128, 128]], colorspace=8)
-    with pytest.raises(VideoError, match="color matrix 8"):
+    with pytest.raises(FilmError, match="color matrix 8"):
         next(read_frames(film))
 
 

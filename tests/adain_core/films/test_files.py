@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from adain_core.films.colors import VideoError
+from adain_core.films.colors import FilmError
 from adain_core.films.files import convert_film, join_films
 from adain_core.films.reading import (
     count_frames,
@@ -164,7 +164,7 @@ def test_sound_that_does_not_fit_is_named_before_the_work(tmp_path, codec, held_
     def never(pictures):
         raise AssertionError("the work began")
 
-    with pytest.raises(VideoError, match=rf"sound of .*{held_by} is .*, which {suffix} cannot hold"):
+    with pytest.raises(FilmError, match=rf"sound of .*{held_by} is .*, which {suffix} cannot hold"):
         convert_film(film, tmp_path / f"out{suffix}", never)
 
 
@@ -217,7 +217,7 @@ def test_a_span_becomes_a_film_of_its_own_with_its_sound_in_time(film, tmp_path,
 
 
 def test_a_film_of_its_own_needs_frames(film, tmp_path):
-    with pytest.raises(VideoError, match=r"has no frames between 5 and 6 s\.$"):
+    with pytest.raises(FilmError, match=r"has no frames between 5 and 6 s\.$"):
         convert_film(film, tmp_path / "out.mp4", identity, (5.0, 6.0))
     assert not (tmp_path / "out.mp4").exists()
 
@@ -233,7 +233,7 @@ def test_frames_and_masks_of_a_span(film):
     assert masks(0).shape == (1, 48, 64) and not torch.equal(masks(1), masks(2))
     for number in (3, 4):
         masks(number)
-    with pytest.raises(VideoError, match=r"matte\.mp4 ends before the film"):
+    with pytest.raises(FilmError, match=r"matte\.mp4 ends before the film"):
         masks(5)
 
 
@@ -245,9 +245,9 @@ def test_progress_rises_to_the_end(film, tmp_path):
 
 def test_what_is_no_film_is_refused(tmp_path):
     (tmp_path / "text.mp4").write_text("not a film")
-    with pytest.raises(VideoError, match="cannot be read as a film"):
+    with pytest.raises(FilmError, match="cannot be read as a film"):
         duration_of(tmp_path / "text.mp4")
-    with pytest.raises(VideoError, match="no film"):
+    with pytest.raises(FilmError, match="no film"):
         duration_of(tmp_path / "missing.mp4")
 
 
@@ -273,7 +273,7 @@ def test_damaged_frames_are_named(tmp_path, codec):
         middle = content.index(packet) + len(packet) // 2
         content[middle : middle + 20] = bytes(byte ^ 0x55 for byte in content[middle : middle + 20])
     film.write_bytes(content)
-    with pytest.raises(VideoError, match=r"damaged|could not be made"):
+    with pytest.raises(FilmError, match=r"damaged|could not be made"):
         convert_film(film, tmp_path / "out.mp4", identity)
     assert [path.name for path in tmp_path.iterdir()] == ["film.mkv"]
 
@@ -295,7 +295,7 @@ def test_a_film_that_breaks_off_is_refused_before_the_work(tmp_path, suffix, sha
     def never(pictures):
         raise AssertionError("the work began")
 
-    with pytest.raises(VideoError, match=r"it should last 1\.\d s and ends after 0\.\d s|cannot be read to its end"):
+    with pytest.raises(FilmError, match=r"it should last 1\.\d s and ends after 0\.\d s|cannot be read to its end"):
         convert_film(film, tmp_path / "out.mp4", never)
 
 
@@ -308,7 +308,7 @@ def test_frames_that_a_decoder_leaves_out_are_missed(tmp_path):
         length = 4
         content[content.index(packet) + length] = 41 << 1
     film.write_bytes(content)
-    with pytest.raises(VideoError, match=r"lacks \d+ frames from 1\.\d\d s on"):
+    with pytest.raises(FilmError, match=r"lacks \d+ frames from 1\.\d\d s on"):
         convert_film(film, tmp_path / "out.mp4", identity)
     assert not (tmp_path / "out.mp4").exists()
 
@@ -334,7 +334,7 @@ def test_a_name_as_long_as_a_folder_holds_is_written(film, tmp_path):
 
 def test_a_list_of_other_files_is_no_film(film, tmp_path):
     (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {film.name}\n")
-    with pytest.raises(VideoError, match="a list of other files"):
+    with pytest.raises(FilmError, match="a list of other files"):
         duration_of(tmp_path / "list.mp4")
 
 
@@ -342,5 +342,5 @@ def test_an_animated_avif_is_not_taken_for_its_first_frame(tmp_path):
     pictures = [Image.new("RGB", (32, 32), color) for color in ("red", "green")]
     pictures[0].save(tmp_path / "moves.avif", save_all=True, append_images=pictures[1:])
     (tmp_path / "moves.avif").rename(tmp_path / "moves.mp4")
-    with pytest.raises(VideoError, match="AVIF"):
+    with pytest.raises(FilmError, match="AVIF"):
         convert_film(tmp_path / "moves.mp4", tmp_path / "out.mp4", identity)
