@@ -109,6 +109,16 @@ def test_texts_that_do_not_fit_are_refused(name, text, expected):
     assert str(error.value).startswith(expected)
 
 
+def test_what_is_left_out_means_what_it_always_did():
+    """Programs, command lines and figures that do not name an option count on these."""
+    layers = tuple(f"relu{block}_1" for block in range(1, 6))
+    assert Options() == Options(1.0, "adain", None, None, None, None, 1.0, "auto", False)
+    assert FilmOptions() == FilmOptions(0.8, 0.35)
+    assert GridOptions() == GridOptions((0.25, 0.5, 0.75, 1.0), 256, 512)
+    assert GatysOptions() == GatysOptions(256, None, 1.0, "content", "gatys")
+    assert Optimization() == Optimization("relu4_2", layers, 1.0, 1e5, 0.0, "lbfgs", 300, 1, 20, 0.0, "max", 0)
+
+
 def test_options_cannot_change():
     with pytest.raises(FrozenInstanceError):
         Options().alpha = 0.5

@@ -32,6 +32,32 @@ def test_the_minimum_in_bounds_is_the_clamped_one_of_a_separable_bowl():
     torch.testing.assert_close(bowl.last, center.clamp(0, 1), rtol=0, atol=1e-3)
 
 
+def test_pairs_of_a_falling_slope_are_left_out():
+    """A valley that bends, from where it bends the wrong way: with such pairs it takes a quarter more."""
+    losses: list[float] = []
+
+    def valley(picture: Tensor) -> tuple[float, Tensor]:
+        x = (2 * picture - 1).requires_grad_()
+        loss = (100 * (x[..., 1:] - x[..., :-1] ** 2) ** 2 + (1 - x[..., :-1]) ** 2).sum()
+        losses.append(loss.item())
+        return losses[-1], 2 * torch.autograd.grad(loss, x)[0]
+
+    minimize(valley, torch.zeros(1, 3, 4, 4), 20, lambda: len(losses) >= 64)
+    assert min(losses) < 1e-9
+
+
+def test_it_starts_anew_where_what_it_remembers_leads_nowhere():
+    """A sum of distances has no curvature but kinks."""
+    center, stiffness, losses = torch.rand(1, 3, 4, 4), torch.logspace(0, 3, 48).view(1, 3, 4, 4), []
+
+    def distances(picture: Tensor) -> tuple[float, Tensor]:
+        losses.append((stiffness * (picture - center).abs()).sum().item())
+        return losses[-1], stiffness * (picture - center).sign()
+
+    minimize(distances, torch.zeros(1, 3, 4, 4), 20, lambda: len(losses) >= 200)
+    assert len(losses) > 150
+
+
 def test_it_ends_by_itself_where_nothing_lowers_the_loss():
     bowl = Quadratic(torch.full((1, 3, 2, 2), 0.5))
     minimize(bowl, torch.full((1, 3, 2, 2), 0.5), 20, lambda: len(bowl.losses) >= 1000)

@@ -20,6 +20,17 @@ def test_graphics_cards_compute_in_bfloat16_from_capability_8_on(
     device._is_faster_in_bfloat16.cache_clear()
 
 
+@pytest.mark.parametrize(("seconds", "expected"), [(0.7, torch.bfloat16), (0.9, torch.float32), (1.1, torch.float32)])
+def test_a_cpu_computes_in_bfloat16_where_that_takes_clearly_less_time(
+    seconds: float, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device._is_faster_in_bfloat16.cache_clear()
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    monkeypatch.setattr(device, "_matmul_seconds", {torch.float32: 1.0, torch.bfloat16: seconds}.__getitem__)
+    assert resolve_dtype("auto", torch.device("cpu")) == expected
+    device._is_faster_in_bfloat16.cache_clear()
+
+
 def test_a_dtype_by_name_is_taken_as_it_is() -> None:
     assert resolve_dtype("float16", torch.device("cpu")) == torch.float16
     with pytest.raises(DeviceError, match="'int8' is no dtype; expected auto, float32"):

@@ -19,6 +19,8 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("little")
 def test_a_request_is_compared_with_the_memory_before_the_work() -> None:
     check_fits(12 * 2**20, torch.device("cpu"), "It")
+    with pytest.raises(ValueError, match="It would need"):
+        check_fits(12 * 2**20 + 1, torch.device("cpu"), "It")
     with pytest.raises(
         ValueError, match=r"^It would need about 1\.0 GiB of memory, but 0\.0 GiB are free; use a smaller"
     ):
