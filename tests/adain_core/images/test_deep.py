@@ -13,7 +13,7 @@ from PIL import Image, TiffImagePlugin
 from adain_core.images.files import open_image, read_picture, write_picture
 from adain_core.images.pictures import Origin, Picture
 from tests.adain_core.images.test_files import add_profile, srgb_of_p3
-from tests.color_profiles import function, rgb_profile, table_profile
+from tests.color_profiles import curve, function, gray_profile, rgb_profile, table_profile
 
 av = pytest.importorskip("av")
 
@@ -114,6 +114,30 @@ def test_a_profile_whose_curves_have_no_end_is_passed_over(tmp_path, caplog, ton
     add_profile(tmp_path / "a.png", rgb_profile(tone=tone))
     assert torch.equal(read_picture(tmp_path / "a.png").rgb, tensor)
     assert "its colors are read as sRGB: its curves have no end" in caplog.text
+
+
+CURVES = [
+    (curve(), lambda x: x),
+    (curve(round(2.2 * 256)), lambda x: x**2.2),
+    (curve(0, 10_000, 65535), lambda x: np.interp(x, (0, 0.5, 1), (0, 10_000 / 65535, 1))),
+    (function(0, 1.8), lambda x: x**1.8),
+    (function(1, 2, 1.25, -0.25), lambda x: (1.25 * x - 0.25).clip(0) ** 2),
+    (function(2, 2, 1, -0.2, 0.1), lambda x: (x - 0.2).clip(0) ** 2 + 0.1),
+    (function(3, 2, 0.8, 0.2, 0.1, 0.5), lambda x: np.where(x >= 0.5, (0.8 * x + 0.2) ** 2, 0.1 * x)),
+    (
+        function(4, 2, 0.8, 0.1, 0.1, 0.5, 0.1, 0.05),
+        lambda x: np.where(x >= 0.5, (0.8 * x + 0.1) ** 2 + 0.1, 0.1 * x + 0.05),
+    ),
+]
+
+
+@pytest.mark.parametrize(("tone", "light_of"), CURVES, ids=["straight", "power", "table", *"01234"])
+def test_every_kind_of_curve_is_followed(tmp_path, tone, light_of):
+    levels = np.linspace(0, 65535, 101).astype(np.uint16)[None]
+    Image.fromarray(levels).save(tmp_path / "a.png", icc_profile=gray_profile(tone))
+    light = light_of(levels / 65535)
+    expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert np.abs(read_picture(tmp_path / "a.png").rgb[0, 0].numpy() - expected).max() < 1e-3
 
 
 def test_a_profile_of_tables_is_followed_in_8_bits(tmp_path):

@@ -375,6 +375,14 @@ def test_a_resolution_that_cannot_be_is_dropped(tmp_path, dpi):
     assert read_picture(tmp_path / "a.tif").origin.dpi is None
 
 
+@pytest.mark.parametrize(("unit", "dpi"), [(2, (100, 100)), (3, None)])
+def test_a_resolution_in_tags_is_one_in_inches(tmp_path, unit, dpi):
+    exif = Image.Exif()
+    exif[ExifTags.Base.XResolution] = exif[ExifTags.Base.YResolution] = 100.0
+    exif[ExifTags.Base.ResolutionUnit] = unit
+    assert write(tmp_path / "a.webp", Image.new("RGB", (4, 4)), exif=exif).origin.dpi == dpi
+
+
 def test_texts_without_end_are_dropped(tmp_path):
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = 60_000 * "x"

@@ -31,6 +31,18 @@ def test_maps_that_were_kept_are_those_that_would_be_computed_again(skips, tile)
         torch.testing.assert_close(first.covariance[tap], again.covariance[tap], rtol=1e-4, atol=1e-5)
 
 
+def test_statistics_that_were_given_for_the_deepest_layer_alone_are_measured_in_the_rest():
+    model, picture = tiny_model("concat-content-adain"), random_picture(100, 140)
+    style, features = model.compute_style_stats(random_picture(40, 90, seed=1)), model.encode(picture)
+    content = model.compute_content_stats(features)
+    deepest = {part: {"relu4_1": getattr(content, part)["relu4_1"]} for part in ("mean", "std")}
+    in_part, expected = (
+        model.decode(model.blend(features, style, content=known), tile)
+        for known, tile in ((replace(content, **deepest), 64), (content, "off"))
+    )
+    torch.testing.assert_close(in_part, expected, rtol=0, atol=2e-4)
+
+
 def test_covariances_that_were_given_in_part_are_measured_in_the_rest():
     """Means that were smoothed stay; what a transform takes besides is the picture's own, in a tile that of all."""
     model, picture = tiny_model("concat-content-adain"), random_picture(100, 140)
