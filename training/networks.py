@@ -33,8 +33,7 @@ def initialize(network: Encoder | Decoder) -> None:
         network.color.bias.fill_(-2)
         return
     for name in network.names:  # convolutions whose outputs add up are one that sees all their channels
-        parts = [name, *(f"{name}_{source}" for source in network.skips.names)]
-        together = [network.get_submodule(part) for part in parts if hasattr(network, part)]
+        together = [network.get_submodule(part) for part in network.parts_of(name)]
         channels = sum(conv.in_channels for conv in together)
         for conv in together:
             conv.weight.data.mul_((conv.in_channels / channels) ** 0.5)

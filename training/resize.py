@@ -30,7 +30,7 @@ from adain_core.models.convert import in_current_layout
 from adain_core.models.spaces import space_of
 from adain_core.models.weights import Weights, load_model, save_weights
 from adain_core.networks.convolution import Conv3x3
-from adain_core.networks.decoder import Decoder
+from adain_core.networks.decoder import Decoder, tap_of
 from adain_core.networks.encoder import DEEPEST_TAP, Encoder, conv_names
 from adain_core.networks.skips import Skips
 from adain_core.pipeline.blend import Blend, joined_maps
@@ -101,7 +101,7 @@ def walk(decoder: Decoder, images: Tensor, convolve: Convolve) -> Tensor:
     for before, name in pairwise(decoder.names):
         x = F.relu(x)
         if before.endswith("_1"):
-            tap = f"relu{name[4]}_1"
+            tap = tap_of(name)
             joined = joined_maps(skips, tap, contents[tap], [blend], [styles[tap]]) if tap in skips.taps else []
             x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = x + skips.strength * sum(joined) if skips.join == "add" else torch.cat([x, *joined], dim=1)
@@ -114,8 +114,7 @@ def layers(encoder: Encoder, decoder: Decoder) -> dict[str, Conv3x3]:
     in which one convolution sees all that joins."""
     found = {f"encoder.{name}": encoder.get_submodule(name) for names in conv_names(4) for name in names}
     for name in decoder.names:
-        parts = [name, *(f"{name}_{source}" for source in decoder.skips.names)]
-        weight = torch.cat([decoder.get_submodule(p).weight for p in parts if hasattr(decoder, p)], dim=1)
+        weight = torch.cat([decoder.get_submodule(part).weight for part in decoder.parts_of(name)], dim=1)
         found[f"decoder.{name}"] = conv = Conv3x3(weight.shape[1], len(weight))
         conv.load_state_dict({"weight": weight, "bias": decoder.get_submodule(name).bias})
     return found

@@ -174,8 +174,8 @@ def in_current_layout(network: Encoder | Decoder, state: Mapping[str, Tensor]) -
 def _split_joined(decoder: Decoder, state: dict[str, Tensor]) -> dict[str, Tensor]:
     channels = {name: x.shape[1] for name, x in decoder.state_dict().items() if x.ndim == 4}
     for name in decoder.names:
-        keys = [f"{part}.weight" for part in (name, *(f"{name}_{source}" for source in decoder.skips.names))]
-        sizes = [channels[key] for key in keys if key in channels]
+        keys = [f"{part}.weight" for part in decoder.parts_of(name)]
+        sizes = [channels[key] for key in keys]
         whole = state.get(keys[0])
         if len(sizes) > 1 and whole is not None and whole.ndim == 4 and whole.shape[1] == sum(sizes):
             state = state | {k: x.contiguous() for k, x in zip(keys, whole.split(sizes, dim=1), strict=True)}

@@ -21,11 +21,10 @@ class Conv3x3(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size=3, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.weight, self.bias)
-        if x.device.type != "cpu":
+        plain = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if not plain and x.device.type != "cpu":
             return F.conv2d(reflected(x), self.weight, self.bias)
-        if x.numel() * x.element_size() < _LARGE:
+        if plain or x.numel() * x.element_size() < _LARGE:
             return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.weight, self.bias)
         result = F.conv2d(x, self.weight, self.bias, padding=1)
         sides = (

@@ -93,6 +93,10 @@ class Decoder(nn.Module):
                 self.add_module(f"{name}_{source}", Conv3x3(width, out_channels, bias=False))
         self.add_module(name, (UpConv3x3 if upsampled else Conv3x3)(in_channels, out_channels))
 
+    def parts_of(self, name: str) -> list[str]:
+        """The convolutions whose outputs add up at a layer: its own, and one for each map concatenated there."""
+        return [name, *(part for source in self.skips.names if hasattr(self, part := f"{name}_{source}"))]
+
     @property
     def dtype(self) -> torch.dtype:
         """The number format of its convolutions."""
