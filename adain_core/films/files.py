@@ -194,6 +194,11 @@ class _Conversion:
         if not self.started:
             context.width, context.height, context.pix_fmt = frame.width, frame.height, "yuv420p"
             self.colors.tag(context)
+        elif (frame.width, frame.height) != (context.width, context.height):
+            raise VideoError(
+                f"The film's pictures change their size at {float(self.times[0] * self.tick):.2f} s, which results"
+                " cannot; cut it there, and stylize the parts one by one."
+            )
         frame.pts, frame.time_base = self.times.popleft(), self.tick
         packets = self.video.encode(frame)
         self.started = True

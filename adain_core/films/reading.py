@@ -204,7 +204,8 @@ def open_film(path: Path) -> av.container.InputContainer:
     if not path.is_file():
         raise FilmError(f"There is no film {path}.")
     try:
-        film = av.open(str(path), options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"})
+        # For FFmpeg what is before a colon is a protocol, but not in a path from the root.
+        film = av.open(str(path.absolute()), options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"})
     except errors as error:
         if getattr(error, "errno", None) == errno.EINVAL:  # for what is not on the list
             raise _no_film(path) from error

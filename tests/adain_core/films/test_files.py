@@ -71,6 +71,34 @@ def test_times_pictures_and_sound_are_kept(film, tmp_path, suffix):
         assert container.streams.video[0].average_rate == pytest.approx(RATE, rel=1e-3)
 
 
+def test_pictures_that_change_their_size_are_refused(tmp_path):
+    packets = []
+    for width, height in ((32, 24), (24, 32)):
+        encoder = av.CodecContext.create("mjpeg", "w")
+        encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = width, height, "yuvj420p", Fraction(1, 10)
+        frame = av.VideoFrame.from_ndarray(np.zeros((height, width, 3), np.uint8), format="rgb24")
+        frame = frame.reformat(format="yuvj420p")
+        frame.pts = 0
+        packets += encoder.encode(frame)
+    with av.open(str(tmp_path / "film.mkv"), "w") as container:
+        video = container.add_stream("mjpeg", rate=10)
+        video.width, video.height, video.pix_fmt = 32, 24, "yuvj420p"
+        for i, packet in enumerate(packets):
+            packet.stream, packet.time_base, packet.pts, packet.dts = video, Fraction(1, 10), i, i
+            container.mux(packet)
+    with pytest.raises(VideoError, match=r"change their size at 0\.10 s"):
+        convert_film(tmp_path / "film.mkv", tmp_path / "out.mp4", identity)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize("name", ["10:30.mp4", "pipe:0.mp4"])
+def test_a_name_with_a_colon_is_no_address(film, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    film.rename(tmp_path / name)
+    convert_film(Path(name), Path(f"new {name}"), identity)
+    assert len(frames(tmp_path / f"new {name}")) == count_frames(Path(name)) == 30
+
+
 def test_a_link_stays_one_and_what_it_points_to_is_written(film, tmp_path):
     (tmp_path / "link.mp4").symlink_to(tmp_path / "real.mp4")
     convert_film(film, tmp_path / "link.mp4", identity)
