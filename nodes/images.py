@@ -9,7 +9,7 @@ from comfy.model_management import intermediate_device
 from torch import Tensor
 
 from ..adain_core.images.batches import one_by_one
-from ..adain_core.images.pictures import scale_short_side
+from ..adain_core.images.pictures import checked_image, scale_short_side
 from ..adain_core.runtime.memory import check_fits
 from .progress import heed_stop
 
@@ -37,9 +37,10 @@ def from_image(image: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
 
 
 def from_image_at(image: Tensor, name: str, short_side: int) -> tuple[Tensor, Tensor | None]:
-    """As :func:`from_image`, scaled to a short side in pixels; 0 keeps the size."""
+    """As :func:`from_image`, scaled to a short side in pixels; 0 keeps the size. What is no picture is refused before
+    scaling, which clamps."""
     rgb, opacity = from_image(image, name)
-    return _at(rgb, short_side), opacity_at(opacity, short_side)
+    return _at(checked_image(rgb), short_side), opacity_at(opacity, short_side)
 
 
 def opacity_at(opacity: Tensor | None, short_side: int) -> Tensor | None:

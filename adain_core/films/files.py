@@ -195,7 +195,7 @@ class _Conversion:
             context.width, context.height, context.pix_fmt = frame.width, frame.height, "yuv420p"
             self.colors.tag(context)
         elif (frame.width, frame.height) != (context.width, context.height):
-            raise VideoError(
+            raise FilmError(
                 f"The film's pictures change their size at {float(self.times[0] * self.tick):.2f} s, which results"
                 " cannot; cut it there, and stylize the parts one by one."
             )

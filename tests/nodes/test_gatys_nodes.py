@@ -32,6 +32,14 @@ def test_more_style_weight_moves_further_from_the_content(comfy, tiny):
     assert (weak - content).abs().mean() < (strong - content).abs().mean()
 
 
+@pytest.mark.parametrize("change", [lambda x: x * 255, lambda x: (x * 255).byte(), lambda x: x / 0])
+@pytest.mark.parametrize("name", ["content", "style", "start"])
+def test_what_is_no_picture_is_refused(comfy, tiny, name, change):
+    pictures = {key: image(40, 48) for key in ("content", "style", "start")}
+    with pytest.raises(ValueError, match=r"A picture h(as|olds) .*(divide by 255|infinite)"):
+        gatys(comfy, tiny, **(pictures | {name: change(pictures[name])}), iterations=1)
+
+
 def test_a_start_picture_takes_precedence(comfy, tiny):
     start = image(32, 48, seed=7)
     (begun, _) = gatys(comfy, tiny, image(32, 48), image(seed=1), start=start, iterations=1)

@@ -86,7 +86,7 @@ def test_pictures_that_change_their_size_are_refused(tmp_path):
         for i, packet in enumerate(packets):
             packet.stream, packet.time_base, packet.pts, packet.dts = video, Fraction(1, 10), i, i
             container.mux(packet)
-    with pytest.raises(VideoError, match=r"change their size at 0\.10 s"):
+    with pytest.raises(FilmError, match=r"change their size at 0\.10 s"):
         convert_film(tmp_path / "film.mkv", tmp_path / "out.mp4", identity)
     assert not (tmp_path / "out.mp4").exists()
 
