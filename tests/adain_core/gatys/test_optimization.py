@@ -136,6 +136,11 @@ def test_an_early_stop_saves_evaluations(encoder, content, style):
     assert 20 < len(stylize(encoder, content, [style], settings).losses) < 100
 
 
+def test_without_tolerance_no_evaluation_is_left_out(encoder, content):
+    settings = replace(QUICK, optimizer="adam")
+    assert len(stylize(encoder, content, [Style(content)], settings).losses) == settings.iterations
+
+
 def test_an_exception_in_the_callback_ends_it_at_once(encoder, content, style):
     seen = []
 

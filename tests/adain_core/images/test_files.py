@@ -126,6 +126,11 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
         read_picture(tmp_path / "a.png")
 
 
+def test_a_batch_is_refused(tmp_path):
+    with pytest.raises(ImageError, match=r"a\.png holds one picture, not 2"):
+        write_picture(Picture(random_picture(4, 4, batch=2)), tmp_path / "a.png")
+
+
 def test_an_unknown_suffix_is_refused(tmp_path):
     with pytest.raises(ImageError, match="no image suffix"):
         write_picture(Picture(random_picture(4, 4)), tmp_path / "a.xyz")

@@ -29,6 +29,11 @@ def test_numbers_of_a_float_picture_that_are_none_are_black_and_those_without_en
     assert from_pil(Image.fromarray(pixels)).rgb[0, 0].tolist() == [[0, 1, 0, 0.25]]
 
 
+def test_whole_numbers_beyond_16_bits_are_black_or_white():
+    pixels = np.array([[-1, 70_000, 65535 // 5]], np.int32)
+    assert from_pil(Image.fromarray(pixels)).rgb[0, 0, 0].tolist() == pytest.approx([0, 1, 0.2])
+
+
 def test_a_pillow_image_is_understood_by_its_profile():
     image = Image.new("RGB", (2, 2), (200, 100, 50))
     plain = from_pil(image).rgb

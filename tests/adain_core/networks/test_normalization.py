@@ -76,6 +76,7 @@ def test_statistics_of_half_precision_features_are_float32(features, dtype):
     low = features.to(dtype)
     mean, std = mean_std(low)
     assert mean.dtype == std.dtype == torch.float32
+    assert adaptive_instance_norm(low, mean, std).dtype == dtype
     torch.testing.assert_close(mean, low.double().mean(dim=(2, 3), keepdim=True).float())
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from adain_core.images.batches import one_by_one
-from adain_core.images.color import preserve_color
+from adain_core.images.color import COLOR_METHODS, ColorMethod, preserve_color
 from adain_core.images.pictures import scale_short_side
 from adain_core.options import Options
 from adain_core.pipeline.features import Features
@@ -111,12 +111,13 @@ def test_a_transform_that_needs_detail_stylizes_a_batch_one_by_one(model: StyleT
         torch.testing.assert_close(result[i : i + 1], alone, atol=1e-5, rtol=0)
 
 
-def test_the_size_and_the_colors_are_those_that_were_asked_for(model: StyleTransfer) -> None:
+@pytest.mark.parametrize("method", COLOR_METHODS)
+def test_the_size_and_the_colors_are_those_that_were_asked_for(model: StyleTransfer, method: ColorMethod) -> None:
     content, layer = random_picture(40, 48), style_of(model, 5)
-    (result,) = run(model, [content], [layer], Options(size=20, keep_colors="luminance"))
+    (result,) = run(model, [content], [layer], Options(size=20, keep_colors=method))
     small = scale_short_side(content, 20)
     assert result.shape == small.shape
-    torch.testing.assert_close(result, preserve_color(model(small, layer.style), small, "luminance"))
+    torch.testing.assert_close(result, preserve_color(model(small, layer.style), small, method))
 
 
 def test_smoothed_statistics_take_the_place_of_the_measured_ones(model: StyleTransfer) -> None:

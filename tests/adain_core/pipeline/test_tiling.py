@@ -206,8 +206,9 @@ def test_thumbnails_have_512_pixels_along_their_short_side_at_most():
 
 
 def test_low_memory_shows_no_seams():
-    model, content = tiny_model("plain"), random_picture(600, 560)
-    whole, tiled = (model(content, random_picture(96, 96, seed=1), tile=tile, low_memory=True) for tile in ("off", 150))
+    model, content, style = tiny_model("plain"), random_picture(600, 560), random_picture(96, 96, seed=1)
+    options = {"mask": torch.rand(5, 7), "low_memory": True}
+    whole, tiled = (model(content, style, tile=tile, **options) for tile in ("off", 150))
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
 
 

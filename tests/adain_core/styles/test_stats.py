@@ -61,8 +61,10 @@ def test_styles_mix_and_stack_on_the_first_ones_device():
 
 
 def test_styles_of_two_spaces_do_not_mix():
-    with pytest.raises(ValueError, match="a, b"):
-        mix([measured(torch.rand(1, 3, 4, 4), "b"), measured(torch.rand(1, 3, 4, 4), "a")])
+    styles = [measured(torch.rand(1, 3, 4, 4), space) for space in "ba"]
+    for together in (mix, mix_by_transport, merge, StyleStats.stack):
+        with pytest.raises(ValueError, match="a, b"):
+            together(styles)
 
 
 @pytest.mark.parametrize("size", [(3, 5), (8, 8), (20, 31)])
