@@ -28,7 +28,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--before", required=True, help="a model with encoder and decoder")
     parser.add_argument("--after", required=True, help="what a training made of it")
     parser.add_argument("--share", type=float, default=0.5, help="of the second, 0..1 (default: 0.5)")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     return parser.parse_args(argv)
 
 

@@ -57,9 +57,15 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--large", action="store_true", help="large pictures; sizes, widths and repeats are set")
     parser.add_argument("--sizes", type=square_side, nargs="+", default=[256, 512, 1024, 2048], help="sides in pixels")
-    parser.add_argument("--widths", type=four_widths, nargs="+", default=[LITE.widths, LITE_LARGE.widths, VGG19_WIDTHS])
+    parser.add_argument(
+        "--widths",
+        type=four_widths,
+        nargs="+",
+        default=[LITE.widths, LITE_LARGE.widths, VGG19_WIDTHS],
+        help="channels of the four blocks (default: those of lite, of lite-large and of VGG-19)",
+    )
     parser.add_argument("--decoder", help="plain, add-content, ... (default: that of lite or lite-large, else plain)")
-    parser.add_argument("--repeats", type=positive_int, default=5)
+    parser.add_argument("--repeats", type=positive_int, default=5, help="of each step (default: 5)")
     add_options(parser, ModelOptions, "device", "dtype")
     return parser.parse_args(argv)
 

@@ -28,7 +28,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--model", required=True, help="an embedded model or a file with a decoder")
     parser.add_argument("--share", type=float, default=1.0, help="how much of it, 0..1 (default: 1)")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     return parser.parse_args(argv)
 
 

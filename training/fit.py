@@ -43,7 +43,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--content", type=Path, required=True, help="folder of photographs, searched recursively")
     parser.add_argument("--style", type=Path, required=True, help="folder of artworks, searched recursively")
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
-    parser.add_argument("--recipe", default="paper", help="a name in training/recipes or a .toml file")
+    parser.add_argument("--recipe", default="paper", help="a name in training/recipes or a .toml file (default: paper)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
     parser.add_argument("--resume", action="store_true", help="go on from RUN/checkpoint.pt, if it is there")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")

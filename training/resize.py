@@ -55,19 +55,19 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="training.resize", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--content", type=Path, required=True)
-    parser.add_argument("--style", type=Path, required=True)
+    parser.add_argument("--content", type=Path, required=True, help="folder of photographs, searched recursively")
+    parser.add_argument("--style", type=Path, required=True, help="folder of artworks, searched recursively")
     parser.add_argument(
         "--model", required=True, help="an embedded model, a .safetensors file with a decoder, or a folder with both"
     )
     parser.add_argument("--widths", type=four_widths, help="channels of the four blocks (default: the model's)")
     parser.add_argument("--decoder", help="kind of skips, such as plain or add-content (default: the model's)")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     parser.add_argument(
         "--pairs", type=positive_int, default=48, help="crops of each kind, which all stay in memory (default: 48)"
     )
     parser.add_argument("--crop", type=crop_side, default=128, help="side of the crops, a multiple of 8 (default: 128)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of new weights and crops (default: 0)")
     return parser.parse_args(argv)
 
 

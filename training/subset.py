@@ -27,7 +27,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--source", type=Path, required=True, help="folder of images, searched recursively")
     parser.add_argument("--out", type=Path, required=True, help="folder to make")
     parser.add_argument("--count", type=positive_int, required=True, help="number of images")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="which images are chosen (default: 0)")
     parser.add_argument("--copy", action="store_true", help="copy in place of hard links")
     return parser.parse_args(argv)
 
