@@ -70,6 +70,7 @@ def input_for(name: str, option: Option, note: str = "", **others: Any) -> io.In
 
 
 def alpha_input() -> io.Input:
+    """The strength, as a slider."""
     return option_input(Options, "alpha", display_mode=io.NumberDisplay.slider)
 
 

@@ -14,6 +14,7 @@ from .types import AdaINRegions, AdaINStyle, Model, Region, check_space
 
 
 def regions_input() -> io.Input:
+    """What AdaIN Region gives: styles of their own where masks are white."""
     return AdaINRegions.Input(
         "regions",
         optional=True,

@@ -64,6 +64,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the repository's files, those of the demo, and the gallery."""
     paths = {path.relative_to(ROOT).as_posix(): path for pattern in COPIED for path in ROOT.glob(pattern)}
     paths |= {f"demo/{path.name}": path for path in (ROOT / "site" / "demo").iterdir()}
     paths |= {f"demo/onnx/{name}": ROOT / "out" / "onnx" / name for name in ("style.onnx", "paint.onnx")}
