@@ -26,6 +26,7 @@ from adain_core.models.weights import Weights, load_model, load_weights, resolve
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import DEEPEST_TAP, STYLE_TAPS, Encoder
 from adain_core.networks.normalization import adaptive_instance_norm, mean_std
+from adain_core.pipeline.analyzer import laid_out
 
 from .command import TrainingError, crop_side, four_widths, positive_float, positive_int, run_command
 from .data import CropNumbers, CropPairs, RandomCrops, default_workers
@@ -90,7 +91,7 @@ class Student(nn.Module):
             initialize(self.encoder)
             width_pairs = dict(zip(STYLE_TAPS, zip(self.encoder.widths, teacher_widths, strict=True), strict=True))
             self.heads.update({tap: nn.Conv2d(*width_pairs[tap], kernel_size=1) for tap in DISTILLED})
-        self.to(memory_format=torch.channels_last)
+        laid_out(self)
 
     def losses(self, images: Tensor, targets: dict[str, Tensor], picture: Tensor) -> dict[str, Tensor]:
         """The losses by name: inversion, imitation and the distance at each of the deep taps.
@@ -117,14 +118,13 @@ class Student(nn.Module):
 
 def distill(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
-    nhwc = torch.channels_last
     teacher = load_model(args.teacher_encoder, args.teacher_decoder)
     if teacher.decoder.skips.taps or teacher.decoder.style_inside:
         raise TrainingError(
             f"{args.teacher_decoder} has skips or its style inside; name a plain decoder as the teacher."
         )
-    teacher_encoder = teacher.encoder.to(memory_format=nhwc, dtype=torch.bfloat16)
-    teacher_decoder = teacher.decoder.to(memory_format=nhwc, dtype=torch.bfloat16)
+    teacher_encoder = laid_out(teacher.encoder).to(torch.bfloat16)
+    teacher_decoder = laid_out(teacher.decoder).to(torch.bfloat16)
 
     student = Student(None if args.keep_encoder else args.widths, teacher_encoder.widths)
     if args.start:
@@ -140,7 +140,7 @@ def distill(args: argparse.Namespace) -> None:
 
     began = time.monotonic()
     for step, ((content_crops, *_), (style_crops, *_)) in enumerate(crops(args), start=1):
-        images = torch.cat([content_crops, style_crops]).float().div(255).contiguous(memory_format=nhwc)
+        images = torch.cat([content_crops, style_crops]).float().div(255).contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             targets = teacher_encoder(images, DISTILLED)
             picture = stylize(teacher_decoder, targets[DEEPEST_TAP]).float().clamp(0, 1)

@@ -45,6 +45,7 @@ from adain_core.models.spaces import digest
 from adain_core.models.weights import load_encoder
 from adain_core.networks.encoder import STYLE_TAPS
 from adain_core.options import ModelOptions, Options
+from adain_core.pipeline.analyzer import laid_out
 from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.runtime.device import resolve_device
 from adain_core.runtime.files import write_atomically
@@ -243,7 +244,7 @@ def evaluate(args: argparse.Namespace) -> None:
         raise TrainingError("--save needs --out DIR, where the pictures go.")
     device = resolve_device(args.device)
     encoder, loss_space = load_encoder(args.loss_network)
-    loss_network = encoder.to(device, memory_format=torch.channels_last)
+    loss_network = laid_out(encoder.to(device))
     paths = pair_paths(find_images(*args.content), find_images(*args.style), args.pairs, args.every)
     pairs = Pairs(paths, loss_network, args.size)
     contestants = contestants_of(args)

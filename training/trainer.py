@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, default_collate
 
 from adain_core.models.weights import load_encoder
+from adain_core.pipeline.analyzer import laid_out
 from adain_core.runtime.device import resolve_dtype
 from adain_core.runtime.processes import Processes
 
@@ -95,7 +96,7 @@ class Trainer:
         self.stylizer, self.loss_network, self.space = build(recipe, loss_encoder, loss_space, len(self.style.paths))
         for network in (self.stylizer, self.loss_network.encoder, self.loss_network.color_teacher):
             if network:
-                network.to(self.device, memory_format=torch.channels_last)
+                laid_out(network.to(self.device))
         self.parameters = [p for p in self.stylizer.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(recipe, self.parameters)
         self.average = None
