@@ -19,6 +19,7 @@ from .recipe import Recipe
 
 CHECKPOINT = "checkpoint.pt"
 _KEYS = {"step", "recipe", "stylizer", "optimizer", "average"}
+_KINDS = {"step": int, "recipe": dict, "bfloat16": bool, "interval": dict}
 
 
 def save_checkpoint(run: Path, state: Mapping[str, Any]) -> None:
@@ -48,6 +49,8 @@ def load_checkpoint(run: Path, recipe: Recipe, processes: int) -> dict[str, Any]
         raise TrainingError(
             f"{path} was made with another recipe ({theirs}); go on with that one, or start in another folder."
         )
+    if not 0 <= state["step"] <= recipe.steps:
+        raise TrainingError(f"{path} is at step {state['step']} of {recipe.steps}; start in another folder.")
     if state.get("processes", 1) != processes:
         raise TrainingError(f"{path} was made by {state['processes']} processes, not {processes}; use as many again.")
     return state
@@ -71,7 +74,8 @@ def _read(path: Path) -> dict[str, Any]:
         state = load_plain_values(path)
     except WeightsError as error:
         raise TrainingError(f"{error} Start again in another folder.") from error
-    if not (isinstance(state, dict) and state.keys() >= _KEYS and isinstance(state["recipe"], dict)):
+    whole = isinstance(state, dict) and state.keys() >= _KEYS
+    if not (whole and all(isinstance(state.get(key, kind()), kind) for key, kind in _KINDS.items())):
         raise TrainingError(f"{path} is no checkpoint of a training run; start in another folder.")
     return state
 
@@ -90,12 +94,19 @@ class Log:
 
     def forget_after(self, step: int) -> None:
         """Begin the file, or drop the lines after a step and one that an interruption cut short: what was computed
-        between the last checkpoint and the interruption comes again."""
-        text = self.path.read_text() if self.path.exists() else ""
-        whole = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+        between the last checkpoint and the interruption comes again.
+
+        Raises:
+            TrainingError: the file is no log.
+        """
         buffer = io.StringIO()
         # An earlier version may have had other columns.
         writer = csv.DictWriter(buffer, self.columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row for row in whole if row["step"].isdecimal() and int(row["step"]) <= step)
+        try:
+            text = self.path.read_text() if self.path.exists() else ""
+            whole = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+            writer.writerows(row for row in whole if row["step"].isdecimal() and int(row["step"]) <= step)
+        except (csv.Error, KeyError, AttributeError, ValueError) as error:  # such as a missing column or cell
+            raise TrainingError(f"{self.path} is damaged ({error}); move it away to go on without it.") from error
         write_atomically(self.path, buffer.getvalue().encode())

@@ -137,7 +137,7 @@ class Recipe(BaseModel):
     three times the optimizer's memory; it takes two to three times Adam's lr."""
     steps: Positive = 150_000
     """A step sees ``batch_size`` crops of each kind, whatever the number of processes."""
-    epochs: Amount = 0.0
+    epochs: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     """Rounds through the content folder, in place of ``steps``: the steps then depend on its size. 0 leaves it at
     ``steps``."""
     lr: Amount = 1e-4

@@ -25,7 +25,7 @@ class Records:
         columns: the names of the numbers.
 
     Raises:
-        TrainingError: the folder has numbers of other settings.
+        TrainingError: the folder has numbers of other settings, or damaged ones.
     """
 
     def __init__(self, folder: Path | None, settings: Mapping[str, str], columns: Sequence[str]) -> None:
@@ -51,7 +51,10 @@ class Records:
                 csv.writer(file, lineterminator="\n").writerow([label, pair, *values])
 
     def _take_up(self, path: Path, settings: dict[str, str]) -> None:
-        before: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        try:
+            before = dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        except (ValueError, TypeError) as error:
+            raise TrainingError(f"{path} is damaged ({error}); name another folder for this evaluation.") from error
         changed = [key for key in before.keys() & settings.keys() if before[key] != settings[key]]
         if changed:
             theirs = ", ".join(f"{key} = {before[key]}" for key in sorted(changed))
@@ -60,12 +63,15 @@ class Records:
 
     def _read(self, path: Path) -> None:
         """Begin the file, or take what it holds; a line that an interruption cut short is dropped."""
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        lines = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
-        kept = [line for line in lines[1:] if lines[0] == self._header]
-        for label, pair, *values in kept:
-            numbers = [float(value) if value else None for value in values]
-            self._rows[label, pair] = dict(zip(self._header[2:], numbers, strict=True))
+        try:
+            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            lines = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
+            kept = [line for line in lines[1:] if lines[0] == self._header]
+            for label, pair, *values in kept:
+                numbers = [float(value) if value else None for value in values]
+                self._rows[label, pair] = dict(zip(self._header[2:], numbers, strict=True))
+        except (csv.Error, ValueError) as error:
+            raise TrainingError(f"{path} is damaged ({error}); name another folder for this evaluation.") from error
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="\n").writerows([self._header, *kept])
         write_atomically(path, buffer.getvalue().encode())

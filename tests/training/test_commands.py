@@ -21,9 +21,11 @@ from adain_core.networks.encoder import Encoder
 from tests.helpers import ROOT, TINY_WIDTHS, random_picture
 from tests.training.runs import pictures
 from training import benchmark, evaluate, fit, normalize_vgg, subset
+from training.command import TrainingError
 from training.data import center_square, find_images
 from training.networks import initialize
 from training.pairs import pair_numbers
+from training.records import Records
 
 Arguments = Callable[..., list[str]]
 
@@ -98,6 +100,23 @@ def test_a_folder_of_results_is_complete(data: Path, tmp_path: Path, capsys: pyt
     assert "theirs lacks the picture 0_0.png" in capsys.readouterr().err
     assert evaluation(data, tmp_path / "out", "--results", str(tmp_path / "nowhere")) == 2
     assert "There is no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("settings.json", b"{"),
+        ("settings.json", b"5"),
+        ("pairs.csv", b"\xff\n"),
+        ("pairs.csv", b"1" * 200_000 + b"\n"),
+        ("pairs.csv", f"model,pair,{','.join(evaluate.COLUMNS[:6])}\npaper,0_0,much\n".encode()),
+    ],
+)
+def test_damaged_numbers_of_an_evaluation_are_not_gone_on_from(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TrainingError, match=f"{name} is damaged"):
+        Records(tmp_path, {}, evaluate.COLUMNS[:6])
+    assert (tmp_path / name).read_bytes() == content
 
 
 def test_an_interrupted_evaluation_goes_on_and_comes_to_the_same_numbers(

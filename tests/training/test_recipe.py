@@ -56,6 +56,7 @@ def test_changes_are_read_as_toml_or_text(tmp_path: Path) -> None:
         ("workers=100000", "at most 256"),
         ("lr=-1", "at least 0"),
         ("lr=nan", "a finite number"),
+        ("epochs=1e300", "at most 1000000"),
         ("ema=1", "less than 1"),
         ("epoch=3", "did you mean 'epochs'"),
         ("batch_size=" + "9" * 5000, "a whole number"),

@@ -133,6 +133,46 @@ def test_a_run_goes_on_with_the_images_that_it_began_with(
     assert main(arguments) == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"step": "2"}, "is no checkpoint"),
+        ({"step": None}, "is no checkpoint"),
+        ({"interval": "none"}, "is no checkpoint"),
+        ({"bfloat16": "no"}, "is no checkpoint"),
+        ({"step": -1}, "is at step -1 of 3"),
+        ({"step": 10**18}, "is at step 1000000000000000000 of 3"),
+        ({"stylizer": {}}, "does not fit these networks"),
+    ],
+)
+def test_a_checkpoint_that_says_what_cannot_be_is_refused(
+    tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str], change: dict, expected: str
+) -> None:
+    arguments = fit_arguments(tmp_path / "run", "steps=3", options=("--resume",))
+    assert main([*arguments, "--minutes", "0"]) == OUT_OF_TIME
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    torch.save(state | change, tmp_path / "run" / "checkpoint.pt")
+    capsys.readouterr()
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert f"checkpoint.pt {expected}" in message and message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\n", b"1,2\n3,4\n", b"content,step\n5\n", b"step\n" + b"1" * 200_000 + b"\n"]
+)
+def test_a_log_that_is_none_is_refused(
+    tmp_path: Path, fit_arguments: Arguments, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    arguments = fit_arguments(tmp_path / "run", "steps=3", options=("--resume",))
+    assert main([*arguments, "--minutes", "0"]) == OUT_OF_TIME
+    (tmp_path / "run" / "log.csv").write_bytes(content)
+    capsys.readouterr()
+    assert main(arguments) == 2
+    assert f"{tmp_path / 'run' / 'log.csv'} is damaged" in capsys.readouterr().err
+    assert (tmp_path / "run" / "log.csv").read_bytes() == content
+
+
 def test_two_trainings_never_share_a_folder(
     tmp_path: Path, fit_arguments: Arguments, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
