@@ -253,6 +253,7 @@ def test_a_film_of_its_own_needs_frames(film, tmp_path):
 def test_frames_and_masks_of_a_span(film):
     times = frame_times(film)
     assert count_frames(film) == len(times) == 30
+    assert duration_of(film) == pytest.approx(30 / RATE, abs=0.01)
     span = (times[7], times[12])
     assert count_frames(film, span) == 5
     whole, some = list(read_frames(film)), list(read_frames(film, span))

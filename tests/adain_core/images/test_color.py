@@ -22,6 +22,12 @@ def test_histogram_matching_gives_the_sorted_values():
     torch.testing.assert_close(matched.flatten(2).sort().values, reference.flatten(2).sort().values, rtol=0, atol=1e-2)
 
 
+def test_a_flat_picture_takes_the_references_median():
+    reference = random_picture(40, 50, seed=1)
+    matched = match_color(torch.full((1, 3, 8, 8), 0.5), reference, "histogram")
+    torch.testing.assert_close(matched[0, :, 0, 0], reference[0].flatten(1).median(dim=1).values, rtol=0, atol=1e-2)
+
+
 def test_histograms_of_large_pictures_are_counted_in_parts(monkeypatch):
     picture, reference = random_picture(40, 50), random_picture(30, 50, seed=1)
     whole = match_color(picture, reference, "histogram")

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from adain_core.images.pictures import resize
 from adain_core.pipeline.blend import Blend
 from adain_core.styles.files import StyleFileError, list_styles, read_style
 from adain_core.styles.stats import Detail, StyleStats, mix, mix_by_transport
@@ -35,6 +36,7 @@ def test_a_file_is_small_and_tells_what_it_is(saved):
     assert path.stat().st_size < 16_384
     (listed,) = list_styles(path.parent)
     assert (listed.name, listed.space, listed.thumbnail.shape) == ("Waves", style.space, (1, 3, 29, 96))
+    assert (listed.thumbnail - resize(style.image, (29, 96))).abs().mean() < 0.03
 
 
 def test_a_folder_is_listed_with_the_folders_in_it(saved):

@@ -76,6 +76,10 @@ def test_a_resized_mask_stays_in_range_and_keeps_its_mean(size):
     assert abs(resized.mean() - mask.mean()) < 0.05
 
 
+def test_a_mask_that_grows_has_soft_edges():
+    assert resize_mask(torch.tensor([[[[0.0, 1.0]]]]), (2, 4)).tolist() == [[[[0, 0.25, 0.75, 1]] * 2]]
+
+
 def test_a_mask_that_shrinks_in_one_direction_loses_no_row():
     mask = torch.zeros(1, 1, 1024, 16)
     mask[..., 0, :] = 1
