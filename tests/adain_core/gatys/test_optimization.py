@@ -1,5 +1,6 @@
 import math
 import re
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -179,10 +180,12 @@ def test_it_works_inside_inference_mode_with_weights_made_there(content, style):
     assert result.losses[-1].total < result.losses[0].total
 
 
-def test_the_encoder_stays_as_it_was(encoder, content, style):
+def test_the_encoder_stays_as_it_was_and_computes_in_float32(encoder, content, style):
     encoder.to(torch.bfloat16)
     before = {name: x.clone() for name, x in encoder.state_dict().items()}
-    stylize(encoder, content, [style], replace(QUICK, iterations=2, pooling="average"))
+    settings = replace(QUICK, iterations=2, pooling="average")
+    losses = stylize(encoder, content, [style], settings).losses
+    assert losses == stylize(deepcopy(encoder).float(), content, [style], settings).losses
     after = encoder.state_dict()
     assert all(torch.equal(after[name], x) and after[name].dtype == x.dtype for name, x in before.items())
     assert isinstance(encoder.pool, torch.nn.MaxPool2d)
