@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -62,9 +61,9 @@ def load_plain_values(path: Path, trusted: bool = False) -> object:
         )
     # What PyTorch raises on a damaged file is nearly anything.
     try:
-        with path.open("rb") as file, tempfile.TemporaryFile() as copy, warnings.catch_warnings():
+        with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what it makes of a damaged file
-            return torch.load(_checked(file, copy), map_location="cpu", weights_only=True)
+            return torch.load(_checked(file), map_location="cpu", weights_only=True)
     except Exception as error:
         raise _unreadable(path, error) from error
 
@@ -76,22 +75,20 @@ def _check_size(path: Path) -> None:
         raise WeightsError(f"{path} has {path.stat().st_size} bytes; expected a checkpoint of at most {MAX_BYTES}.")
 
 
-def _checked(file: IO[bytes], copy: IO[bytes]) -> IO[bytes]:
-    """A file, or what its archive holds as an archive in ``copy``, from the beginning, if it takes no more memory and
-    time than its size suggests. PyTorch may find other members in an archive than Python does, which were not looked
-    at: in the copy there are none."""
+def _checked(file: IO[bytes]) -> IO[bytes]:
+    """A file from its beginning, if it takes no more memory and time than its size suggests: an archive as a copy of
+    what was looked at, since PyTorch may find other members in it than Python does."""
     if file.read(2) == b"PK":
-        _copy_archive(file, copy)
-        file = copy
-    else:
-        file.seek(0)
-        for _ in range(_STREAMS):
-            check_operations(file)
+        return _copy_of_archive(file)
+    file.seek(0)
+    for _ in range(_STREAMS):
+        check_operations(file)
     file.seek(0)
     return file
 
 
-def _copy_archive(file: IO[bytes], copy: IO[bytes]) -> None:
+def _copy_of_archive(file: IO[bytes]) -> IO[bytes]:
+    copy = io.BytesIO()
     with zipfile.ZipFile(file) as archive, zipfile.ZipFile(copy, "w") as checked:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
@@ -103,6 +100,8 @@ def _copy_archive(file: IO[bytes], copy: IO[bytes]) -> None:
                 with archive.open(member) as operations:
                     check_operations(operations)
             checked.writestr(member.filename, archive.read(member))
+    copy.seek(0)
+    return copy
 
 
 def _tensors_of(path: Path, content: object) -> dict[str, Tensor]:
