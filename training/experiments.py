@@ -127,16 +127,15 @@ def seconds_needed(gallery: Gallery, figures: Collection[Figure]) -> float:
     """How long the figures will take here, from one picture and a few evaluations of Gatys' loss."""
     pictures, evaluations = (sum(part) for part in zip(*(figure.work(gallery) for figure in figures), strict=True))
     seconds = 0.0
-    content, style = gallery.contents[0], gallery.styles[0]
     if pictures:
         name = next(model for figure in figures if figure.work(gallery)[0] for model in figure.models.values())
         model = gallery.study.model(name)
         gallery.stylize(name, 0, 0)
         seconds += pictures * timed(model.device, lambda: gallery.stylize(name, 0, 0))[1]
     if evaluations:
-        few = 3
-        pair = (picture.to(model.device) for picture in (content, style))
-        seconds += evaluations / few * timed(model.device, lambda: optimize(gallery.loss_network, *pair, few))[1]
+        few, network = 3, gallery.loss_network
+        content, style = (squares[0].to(model.device) for squares in (gallery.contents, gallery.styles))
+        seconds += evaluations / few * timed(model.device, lambda: optimize(network, content, style, few))[1]
     return seconds
 
 
