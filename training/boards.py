@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,11 +12,6 @@ from torch import Tensor
 
 from .command import TrainingError
 from .recipe import Recipe
-
-try:
-    from torch.utils.tensorboard import SummaryWriter
-except ImportError:
-    SummaryWriter = None
 
 
 class Board(Protocol):
@@ -37,9 +33,14 @@ class TensorBoard:
     Args:
         run: the run's folder.
         first: the step that it goes on at.
+
+    Raises:
+        ImportError: the package is not installed.
     """
 
     def __init__(self, run: Path, first: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
         self.writer = SummaryWriter(str(run / "tensorboard"), purge_step=first + 1)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
@@ -101,5 +102,9 @@ class WeightsAndBiases:
 
 def open_boards(run: Path, recipe: Recipe, first: int, project: str | None) -> list[Board]:
     """TensorBoard where it is installed, and Weights & Biases where a project is named."""
-    boards: list[Board] = [TensorBoard(run, first)] if SummaryWriter else []
-    return [*boards, WeightsAndBiases(run, recipe, project)] if project else boards
+    boards: list[Board] = []
+    with suppress(ImportError):
+        boards.append(TensorBoard(run, first))
+    if project:
+        boards.append(WeightsAndBiases(run, recipe, project))
+    return boards

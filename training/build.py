@@ -56,7 +56,10 @@ def build(
     decoder = kind(encoder.widths[:4], Skips.parse(recipe.decoder, recipe.skip_strength))
     initialize(decoder)
     if start and start.decoder:
-        decoder.take_over(start.decoder) if recipe.normalize_input else take_over(decoder, start.decoder)
+        if isinstance(decoder, NormalizedDecoder):
+            decoder.take_over(start.decoder)
+        else:
+            take_over(decoder, start.decoder)
     teacher = load_color_teacher(recipe.color_teacher, loss_space) if recipe.color_teacher else None
     normalization = None
     if recipe.normalization != "adain":

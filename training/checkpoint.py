@@ -74,8 +74,11 @@ def _read(path: Path) -> dict[str, Any]:
         state = load_plain_values(path)
     except WeightsError as error:
         raise TrainingError(f"{error} Start again in another folder.") from error
-    whole = isinstance(state, dict) and state.keys() >= _KEYS
-    if not (whole and all(isinstance(state.get(key, kind()), kind) for key, kind in _KINDS.items())):
+    if (
+        not isinstance(state, dict)
+        or not state.keys() >= _KEYS
+        or not all(isinstance(state.get(key, kind()), kind) for key, kind in _KINDS.items())
+    ):
         raise TrainingError(f"{path} is no checkpoint of a training run; start in another folder.")
     return state
 

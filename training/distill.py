@@ -145,7 +145,7 @@ def distill(args: argparse.Namespace) -> None:
             targets = teacher_encoder(images, DISTILLED)
             picture = stylize(teacher_decoder, targets[DEEPEST_TAP]).float().clamp(0, 1)
         losses = student.losses(images, targets, picture)
-        loss = sum(_WEIGHTS[name] * value for name, value in losses.items())
+        loss = sum((_WEIGHTS[name] * value for name, value in losses.items()), torch.zeros(()))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)

@@ -233,7 +233,7 @@ def measure_missing(contestants: Sequence[Contestant], pairs: Pairs, records: Re
 
 def summary(rows: Sequence[Row]) -> Row:
     """The numbers of a model from those of its pairs."""
-    known = {column: [row[column] for row in rows if row[column] is not None] for column in COLUMNS}
+    known = {column: [value for row in rows if (value := row[column]) is not None] for column in COLUMNS}
     return {
         column: _SUMMARIES.get(column, statistics.fmean)(values) if values else None for column, values in known.items()
     }

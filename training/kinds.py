@@ -54,8 +54,10 @@ class Architecture(Figure):
 
     def draw(self, gallery: Gallery, path: Path) -> None:
         (name,) = self.models.values()
-        pictures = gallery.contents[0][0], gallery.styles[0][0], gallery.stylize(name, 0, 0)
-        architecture(*pictures, gallery.study.model(name).encoder.widths[:4], path)
+        result = gallery.stylize(name, 0, 0)
+        assert result is not None  # the model takes any style
+        widths = gallery.study.model(name).encoder.widths[:4]
+        architecture(gallery.contents[0][0], gallery.styles[0][0], result, widths, path)
 
 
 class Comparison(Figure):

@@ -22,7 +22,7 @@ from .data import center_square
 from .gallery import Study, find_style
 from .kinds import optimize
 from .leakage import Places, leakage, places_of
-from .pairs import Pair, Pairs
+from .pairs import Pairs
 from .resources import timed
 
 _SHORTEST_LOG = 4
@@ -132,14 +132,16 @@ class Laboratory:
 
     @torch.inference_mode()
     def _measure(self, model: str) -> Numbers:
-        inside = self.model(model).decoder.style_inside
+        transfer = self.model(model)
         rows: list[list[float]] = []
         for pair in tqdm(self.pairs, model, disable=None, leave=False):
             result = self.study.stylize(model, pair.content, pair.style, pair.style_path)
             if result is None:
                 continue
             measures = measure(self.loss_network, result, pair.content, pair.content_features, pair.stats)
-            rebuilt = torch.nan if inside else self._rebuilt(model, pair)
+            rebuilt = torch.nan
+            if not transfer.decoder.style_inside:
+                rebuilt = psnr(transfer(pair.content, pair.style, alpha=0.0), pair.content).item()
             edges, light = edge_correlation(result, pair.content).item(), luminance(result).mean().item()
             leak = leakage(self.loss_network, result, self._style_places(pair.style_path))
             rows.append([measures.content, edges, leak, light, rebuilt, *measures.style.values()])
@@ -151,10 +153,6 @@ class Laboratory:
     def _look(self, style: Path) -> Places:
         picture = center_square(style, self.pairs.size)
         return places_of(self.loss_network, picture.to(next(self.loss_network.parameters()).device))
-
-    def _rebuilt(self, model: str, pair: Pair) -> float:
-        result = self.study.stylize(model, pair.content, pair.style, pair.style_path, alpha=0.0)
-        return psnr(result, pair.content).item()
 
     def _optimize(self, style_name: str, otherwise: int) -> GatysNumbers:
         contents, styles = (list(dict.fromkeys(paths)) for paths in zip(*self.pairs.paths, strict=True))

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from adain_core.images.files import write_picture
@@ -55,8 +54,9 @@ class Monitor:
         self.steps = recipe.steps
         losses = [*loss_names(recipe), "total"]
         self.log = Log(run / "log.csv", ["step", *losses, "grad_norm", "lr", "images_per_s"])
-        self.validation = Log(run / "validation.csv", ["step", *losses]) if recipe.held_out else None
-        for log in filter(None, (self.log, self.validation)):
+        self.validation = Log(run / "validation.csv", ["step", *losses])
+        self.logs = [self.log, self.validation] if recipe.held_out else [self.log]
+        for log in self.logs:
             log.forget_after(first)
         self.bar = tqdm(total=recipe.steps, initial=first, unit="step", disable=None)
         self.boards = open_boards(run, recipe, first, project)
@@ -99,15 +99,14 @@ class Monitor:
     @torch.no_grad()
     def show(self, step: int, stylizer: Stylizer, device: torch.device) -> None:
         """Refresh the curves and the grid of contents, styles and results."""
-        logs = {self.run.name: self.log.path}
-        if self.validation:
-            logs["held-out"] = self.validation.path
-        loss_curves(logs, self.run / "curves.png")
+        labels = (self.run.name, "held-out")
+        loss_curves({label: log.path for label, log in zip(labels, self.logs, strict=False)}, self.run / "curves.png")
         stylizer.eval()
         # Not through a compiled call: compiling again for another batch size costs more than all the samples.
-        results = stylizer.forward(*(x.to(device) for x in (self.content, self.style, self.style_images)))
+        content, style, style_images = (x.to(device) for x in (self.content, self.style, self.style_images))
+        results = stylizer.forward(content, style, style_images)
         stylizer.train()
-        pictures: Tensor = results.float().clamp(0, 1).cpu()
+        pictures = results.float().clamp(0, 1).cpu()
         grid = utils.make_grid(torch.cat([self.content, self.style, pictures]), nrow=SAMPLES)
         write_picture(Picture(grid[None]), self.run / "samples.png")
         for board in self.boards:

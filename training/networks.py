@@ -10,7 +10,9 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
+from adain_core.networks.convolution import Conv3x3
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import DEEPEST_TAP, IMAGENET_MEAN, IMAGENET_STD, STYLE_TAPS, Encoder
 from adain_core.networks.skips import Skips
@@ -33,7 +35,7 @@ def initialize(network: Encoder | Decoder) -> None:
         network.color.bias.fill_(-2)
         return
     for name in network.names:  # convolutions whose outputs add up are one that sees all their channels
-        together = [network.get_submodule(part) for part in network.parts_of(name)]
+        together: list[Conv3x3] = [getattr(network, part) for part in network.parts_of(name)]
         channels = sum(conv.in_channels for conv in together)
         for conv in together:
             conv.weight.data.mul_((conv.in_channels / channels) ** 0.5)
@@ -162,6 +164,12 @@ class Stylizer(nn.Module):
         return found | self.encoder(images, missing) if missing else found
 
 
+class Average(AveragedModel):
+    """A moving average of a stylizer's weights."""
+
+    module: Stylizer
+
+
 class CropCache:
     """What is known of a pool's crops, by their numbers. All in one block: thousands of small tensors that stay among
     a step's large ones that go would leave holes in the memory that nothing fits into.
@@ -202,7 +210,8 @@ class LossNetwork:
     def __init__(self, encoder: Encoder, pool: int = 0, color_teacher: Decoder | None = None) -> None:
         self.encoder = encoder
         self.color_teacher = color_teacher
-        self._contents, self._styles = (CropCache(pool), CropCache(pool)) if pool else (None, None)
+        self._contents = CropCache(pool) if pool else None
+        self._styles = CropCache(pool) if pool else None
 
     @torch.no_grad()
     def content_features(self, crops: Tensor, numbers: list[int]) -> Tensor:
@@ -237,7 +246,10 @@ class LossNetwork:
         Returns:
             Mean squared differences: ``color`` of the means over 4 x 4 pixels, ``chroma`` of each pixel's distance from
             the mean of its three channels, ``imitation`` of the pixels and four times that of what a 3 x 3 mean leaves.
+            Empty without a teacher.
         """
+        if not self.color_teacher:
+            return {}
         with torch.no_grad():
             wanted = self.color_teacher(target).float().clamp(0, 1)
         difference = pictures.float() - wanted

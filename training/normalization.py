@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from adain_core.networks.convolution import Conv3x3
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import DEEPEST_TAP
 from adain_core.networks.normalization import EPS, conditional_instance_norm
@@ -64,9 +65,10 @@ class LearnedNormalization(nn.Module):
         content's own features (alpha 0), and any other alpha is refused."""
         folded = copy.deepcopy(decoder)
         folded.style_inside = True
-        scale = self.batch.weight / (self.batch.running_var + EPS).sqrt()
-        shift = self.batch.bias - self.batch.running_mean * scale
-        first = folded.get_submodule(folded.names[0])
+        mean, var, _ = self.batch.buffers()
+        scale = self.batch.weight / (var + EPS).sqrt()
+        shift = self.batch.bias - mean * scale
+        first: Conv3x3 = getattr(folded, folded.names[0])
         with torch.no_grad():
             first.bias += torch.einsum("oikl,i->o", first.weight, shift)
             first.weight *= scale[:, None, None]

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from adain_core.cli.options import add_options
 from adain_core.models.spaces import space_of
 from adain_core.models.weights import Weights, load_encoder, save_weights
+from adain_core.networks.convolution import Conv3x3
 from adain_core.networks.encoder import Encoder
 from adain_core.options import ModelOptions
 from adain_core.runtime.device import resolve_device
@@ -50,7 +51,7 @@ def mean_activations(encoder: Encoder, images: Iterable[Tensor]) -> dict[str, Te
     """For each convolution the mean of every filter [C] after the ReLU, over images [B, 3, H, W] and positions."""
     names = [name for block in encoder.blocks for name in block]
     taps = {name: name.replace("conv", "relu") for name in names}
-    sums = dict.fromkeys(names, 0.0)
+    sums = dict.fromkeys(names, torch.zeros(()))
     counts = dict.fromkeys(names, 0)
     for image in images:
         features = encoder(image, taps.values())
@@ -68,7 +69,7 @@ def rescale(encoder: Encoder, means: Mapping[str, Tensor]) -> int:
     dead = 0
     before: Tensor | None = None
     for name in (name for block in encoder.blocks for name in block):
-        conv = encoder.get_submodule(name)
+        conv: Conv3x3 = getattr(encoder, name)
         fires = means[name] > _DEAD * means[name].max()
         dead += int((~fires).sum())
         factor = torch.where(fires, means[name], torch.ones_like(means[name]))

@@ -103,6 +103,4 @@ class Objective(nn.Module):
             found = self.loss_network.features(pictures)
             terms["content"] = content_loss(found[DEEPEST_TAP], target, self.recipe.convention)
             terms["style"] = torch.stack(list(style_losses(found, stats, self.recipe.convention).values())).sum()
-        if self.loss_network.color_teacher:
-            terms |= self.loss_network.color_losses(pictures, target)
-        return terms
+        return terms | self.loss_network.color_losses(pictures, target)

@@ -24,7 +24,7 @@ from adain_core.runtime.environment import repository
 from .command import TrainingError, run_command
 
 # huggingface_hub has used several HTTP libraries; the error that its own one extends covers what the network does.
-_HTTP_ERROR = HfHubHTTPError.__bases__[0]
+_HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 _RECORDS = ("log.csv", "validation.csv", "curves.png")
 
 

@@ -112,11 +112,12 @@ def walk(decoder: Decoder, images: Tensor, convolve: Convolve) -> Tensor:
 def layers(encoder: Encoder, decoder: Decoder) -> dict[str, Conv3x3]:
     """The convolutions of both by the names that :func:`walk` gives them, in its order. Those of the decoder are copies
     in which one convolution sees all that joins."""
-    found = {f"encoder.{name}": encoder.get_submodule(name) for names in conv_names(4) for name in names}
+    found: dict[str, Conv3x3] = {f"encoder.{n}": getattr(encoder, n) for names in conv_names(4) for n in names}
     for name in decoder.names:
-        weight = torch.cat([decoder.get_submodule(part).weight for part in decoder.parts_of(name)], dim=1)
+        parts: list[Conv3x3] = [getattr(decoder, part) for part in decoder.parts_of(name)]
+        weight = torch.cat([part.weight for part in parts], dim=1)
         found[f"decoder.{name}"] = conv = Conv3x3(weight.shape[1], len(weight))
-        conv.load_state_dict({"weight": weight, "bias": decoder.get_submodule(name).bias})
+        conv.load_state_dict({"weight": weight, "bias": parts[0].bias})
     return found
 
 
@@ -312,7 +313,7 @@ def resize(args: argparse.Namespace) -> None:
     convs = {name: resized[f"decoder.{name}"].state_dict() for name in decoder.names}
     fitted = {f"{name}.{key}": x for name, state in convs.items() for key, x in state.items()}
     decoder.load_state_dict(in_current_layout(decoder, fitted))
-    info = {key: old.info[key] for key in ("license", "origin") if key in old.info}
+    info: dict[str, str] = {key: old.info[key] for key in ("license", "origin") if key in old.info}
     space = space_of(args.out.stem, encoder) if args.widths else old.space
     save_weights(Weights(space, encoder, decoder, info), args.out, torch.float32)
 

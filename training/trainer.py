@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, default_collate
 
 from adain_core.models.weights import load_encoder
@@ -29,7 +29,7 @@ from .command import TrainingError
 from .data import CropNumbers, CropPairs, RandomCrops, default_workers, leave_signals_to_the_trainer
 from .forecast import announce, check_memory, seconds_per_step
 from .monitor import Monitor
-from .networks import Stylizer
+from .networks import Average, Stylizer
 from .objective import Objective
 from .optimizer import make_optimizer
 from .recipe import Recipe
@@ -77,8 +77,8 @@ class Trainer:
             )
         self.held_out = None
         if recipe.held_out:
-            pairs = [crops.hold_out(recipe.held_out) for crops in (self.content, self.style)]
-            self.held_out = HeldOut(recipe, *pairs, checkpoint.get("best", math.inf))
+            contents, styles = (crops.hold_out(recipe.held_out) for crops in (self.content, self.style))
+            self.held_out = HeldOut(recipe, contents, styles, checkpoint.get("best", math.inf))
         self._make_networks(checkpoint)
         # "auto" measures: all processes, and what goes on after a break, keep to one answer.
         fast = processes.any(resolve_dtype(recipe.precision, self.device) == torch.bfloat16)
@@ -101,7 +101,7 @@ class Trainer:
         self.optimizer = make_optimizer(recipe, self.parameters)
         self.average = None
         if recipe.ema:
-            self.average = AveragedModel(self.stylizer, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
+            self.average = Average(self.stylizer, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
         if checkpoint:
             self._go_on_from(checkpoint)
         if recipe.compile:
@@ -171,7 +171,7 @@ class Trainer:
         """How many seconds a step takes here, from one that leaves no trace."""
         own = self.recipe.batch_size // self.processes.count
         pairs, state = CropPairs(self.content, self.style), copy.deepcopy(self.stylizer.state_dict())
-        objective = self.objective.module if self.processes.count > 1 else self.objective
+        objective = self.objective.module if isinstance(self.objective, DistributedDataParallel) else self.objective
         batch: list[Any] = []
         seconds = seconds_per_step(
             self.device,
@@ -219,8 +219,8 @@ class Trainer:
             ]
             numbers = content_numbers.tolist(), style_numbers.tolist()
             # The gradients of several processes meet once a step.
-            alone = not isinstance(objective, DistributedDataParallel)
-            with nullcontext() if alone or i == len(parts) else objective.no_sync():
+            parallel = objective if isinstance(objective, DistributedDataParallel) else None
+            with parallel.no_sync() if parallel and i < len(parts) else nullcontext():
                 with self.autocast:
                     terms = objective(*images, *numbers, style_images.to(self.device, non_blocking=True))
                 (terms["total"] / len(parts)).backward()
@@ -243,7 +243,7 @@ class Trainer:
             return
         try:
             if sample and self.held_out:
-                self._validate()
+                self._validate(self.held_out, self.monitor)
             if save:
                 self._save(sums)
             if sample:
@@ -264,10 +264,10 @@ class Trainer:
             self.monitor.row(self.done, values, seconds, self.interval.waiting())
         self.interval = Interval({}, 0)
 
-    def _validate(self) -> None:
+    def _validate(self, held_out: HeldOut, monitor: Monitor) -> None:
         with self.autocast:
-            losses, is_best = self.held_out.measure(self.learned, self.loss_network)
-        self.monitor.validated(self.done, losses, is_best)
+            losses, is_best = held_out.measure(self.learned, self.loss_network)
+        monitor.validated(self.done, losses, is_best)
         if is_best:
             self._export(self.result.with_stem(f"{self.result.stem}-best"))
 

@@ -17,6 +17,8 @@ class Conv3x3(nn.Conv2d):
     Maps [B, C, H, W] keep their size, H and W at least 2.
     """
 
+    bias: Tensor  # None in a decoder's convolutions for joined maps alone, where nothing else reads it
+
     def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
         super().__init__(in_channels, out_channels, kernel_size=3, bias=bias)
 
