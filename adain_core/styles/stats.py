@@ -338,7 +338,6 @@ class RunningStats:
         """The statistics of all that was added."""
         stats = StyleStats({}, {}, space, image)
         for tap, (total, mean, squares) in self._sums.items():
-            total = _positive(total)
             if squares.ndim == 3:
                 stats.covariance[tap] = squares / total[..., 0]
                 squares = squares.diagonal(dim1=1, dim2=2)[..., None, None]

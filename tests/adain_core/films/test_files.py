@@ -266,6 +266,24 @@ def test_frames_and_masks_of_a_span(film):
         masks(5)
 
 
+def test_a_film_is_as_long_as_its_header_says_in_every_container(tmp_path):
+    for suffix in (".mp4", ".mkv"):
+        assert duration_of(lively(tmp_path / f"film{suffix}")) == pytest.approx(40 / 25, abs=0.05)
+
+
+def test_what_compression_leaves_a_little_off_in_masks_is_black_and_white(tmp_path):
+    film = tmp_path / "masks.mkv"
+    with av.open(str(film), "w") as container:
+        video = container.add_stream("libx264", rate=25, options={"qp": "0"})
+        video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
+        pixels = np.full((32, 32, 3), 4, np.uint8)
+        pixels[:, 16:] = 251
+        container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(video.encode())
+    (mask,) = read_masks(film)
+    assert (mask[..., :14] == 0).all() and (mask[..., 18:] == 1).all()
+
+
 def test_progress_rises_to_the_end(film, tmp_path):
     shares = []
     convert_film(film, tmp_path / "out.mp4", lambda pictures: pictures, progress=shares.append)

@@ -224,7 +224,7 @@ def test_flicker_counts_only_what_stands_still():
     assert flicker(frames, torch.stack([torch.zeros(3, 80, 160), torch.ones(3, 80, 160)])) == 0
 
 
-@pytest.mark.parametrize("tap", ["relu1_1", "relu4_1"])
+@pytest.mark.parametrize("tap", ["relu1_1", "relu2_1", "relu4_1"])
 def test_covariances_are_smoothed_at_all_taps(tap):
     model, frames = tiny_model("concat-content-transport"), random_picture(32, 32, batch=2)
     measured = [model.compute_content_stats(model.encode(x), detail=("covariance",)) for x in frames.split(1)]

@@ -354,6 +354,14 @@ def test_the_estimate_of_memory_covers_what_the_gradient_keeps(lite):
     assert 0.4 * estimate < total < estimate
 
 
+def test_the_estimate_of_memory_counts_two_copies_of_the_weights_and_two_pictures_for_each_pair(lite):
+    weights = 4 * sum(parameter.numel() for parameter in lite.parameters())
+    fixed, fixed_of_none = (estimate_memory(encoder, (0, 0), Settings()) for encoder in (lite, Encoder((1, 1, 1, 1))))
+    assert fixed - fixed_of_none == pytest.approx(2 * weights, rel=0.01)
+    few, many = (estimate_memory(lite, (96, 128), Settings(history=history)) for history in (10, 20))
+    assert many - few == 10 * 2 * 4 * 3 * 96 * 128
+
+
 def test_every_choice_of_the_table_is_known():
     assert tuple(PRESETS) == options_of(GatysOptions)["preset"].choices
     assert tuple(_POOLING) == options_of(Settings)["pooling"].choices

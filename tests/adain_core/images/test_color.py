@@ -22,6 +22,29 @@ def test_histogram_matching_gives_the_sorted_values():
     torch.testing.assert_close(matched.flatten(2).sort().values, reference.flatten(2).sort().values, rtol=0, atol=1e-2)
 
 
+def test_histograms_are_finer_than_levels():
+    picture, reference = random_picture(40, 50), random_picture(40, 50, seed=1)
+    matched = match_color(picture, reference, "histogram")
+    error = matched.flatten(2).sort().values - reference.flatten(2).sort().values
+    assert error.square().mean().sqrt() < 0.25 / 255
+
+
+@pytest.mark.parametrize("method", ["covariance", "histogram"])
+def test_colors_stay_in_range_and_what_lies_beyond_counts_as_its_bounds_in_a_histogram(method):
+    picture, reference = 1.6 * random_picture(40, 50) - 0.3, 1.4 * random_picture(40, 50, seed=1) - 0.2
+    matched = match_color(picture, reference, method)
+    assert matched.min() >= 0 and matched.max() <= 1
+    if method == "histogram":
+        assert torch.equal(matched, match_color(picture.clamp(0, 1), reference.clamp(0, 1), method))
+
+
+@pytest.mark.parametrize("method", ["covariance", "histogram"])
+def test_one_picture_takes_the_colors_of_each_reference(method):
+    picture, references = random_picture(20, 30), random_picture(30, 20, seed=1, batch=2)
+    single = [match_color(picture, reference, method) for reference in references.split(1)]
+    torch.testing.assert_close(match_color(picture, references, method), torch.cat(single))
+
+
 def test_a_flat_picture_takes_the_references_median():
     reference = random_picture(40, 50, seed=1)
     matched = match_color(torch.full((1, 3, 8, 8), 0.5), reference, "histogram")

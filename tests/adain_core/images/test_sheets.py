@@ -22,6 +22,12 @@ def test_pictures_of_different_shapes_keep_theirs():
     sheet = contact_sheet([black], [""], ["", ""], cell=100)
     dark = (sheet[0].sum(dim=0) == 0).sum().item()
     assert dark == 100 * 50 + 100 * 20
+    columns, rows = ((sheet[0].sum(dim=0) == 0).any(dim=dim).nonzero().flatten() for dim in (0, 1))
+    right = sheet.shape[-1] - 8 - columns[-1].item() - 1
+    assert right == 40  # a picture 20 pixels wide lies in the middle of 100
+    black = sheet[0, :, :, columns[0]].sum(dim=0) == 0
+    above = black.nonzero()[0].item() - rows[0].item()
+    assert above == 25  # and one 50 pixels high
 
 
 @pytest.mark.parametrize("cell", [33, 100])
@@ -38,6 +44,14 @@ def test_labels_are_drawn():
     assert contact_sheet(picture, [""], [""]).min() == 1
     assert contact_sheet(picture, ["row"], [""]).min() < 0.5
     assert contact_sheet(picture, [""], ["column"]).min() < 0.5
+
+
+def test_the_longest_label_has_room_at_the_left():
+    picture = torch.zeros(1, 3, 16, 16)
+    alone, beside = (
+        contact_sheet([[picture]] * len(labels), labels, [""]) for labels in (["a long label"], ["a long label", "b"])
+    )
+    assert beside.shape[-1] == alone.shape[-1] > contact_sheet([[picture]], ["b"], [""]).shape[-1]
 
 
 @pytest.mark.parametrize("rows, columns", [(["a"], ["x"]), (["a", "b"], ["x", "y"])])

@@ -40,6 +40,12 @@ def test_tiles_at_the_border_count_what_they_hold() -> None:
     assert chroma_correlation(picture, other).item() == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_picture_smaller_than_a_tile_is_one() -> None:
+    a, b = random_picture(20, 24, seed=1), random_picture(20, 24, seed=2)
+    chroma = [(x - x.mean(dim=1, keepdim=True)).mean(dim=(0, 2, 3)) for x in (a, b)]
+    assert chroma_correlation(a, b).item() == pytest.approx(torch.corrcoef(torch.stack(chroma))[0, 1].item(), abs=1e-5)
+
+
 def test_brightness_does_not_change_the_chroma() -> None:
     picture = 0.5 * random_picture(64, 64, seed=3)
     shade = torch.linspace(0, 0.4, 64).expand(1, 3, 64, 64)

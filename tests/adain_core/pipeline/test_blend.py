@@ -8,7 +8,7 @@ import torch
 from adain_core.images.color import match_color
 from adain_core.options import Options
 from adain_core.pipeline.blend import Blend
-from adain_core.pipeline.layers import Look, layers_of
+from adain_core.pipeline.layers import Layer, Look, layers_of
 from adain_core.runtime.progress import ignore_progress
 from adain_core.styles.stats import StyleStats, mix
 from tests.helpers import random_picture, tiny_model
@@ -29,6 +29,13 @@ def test_parts_of_a_blend_give_the_parts_of_its_result(masks: int, styles: int, 
         one = maps[i : i + 1]
         part = blend.part(slice(i, i + 1)).apply(one, one, "relu4_1")
         torch.testing.assert_close(part, whole[i : i + 1])
+
+
+def test_a_part_of_a_layer_has_its_own_mask_where_there_is_one_for_each_picture() -> None:
+    masks = torch.rand(3, 4, 4)
+    layers = [Layer(measured(3), mask).part(slice(1, 2)) for mask in (masks, masks[:1], masks[0])]
+    for layer, mask in zip(layers, (masks[1:2], masks[:1], masks[0]), strict=True):
+        assert torch.equal(layer.mask, mask) and layer.style.count == 1
 
 
 @pytest.mark.parametrize("skips", ["plain", "add-style"])

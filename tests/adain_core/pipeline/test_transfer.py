@@ -204,6 +204,13 @@ def test_a_style_scale_that_is_none_is_refused(model, scale):
         model.compute_style_stats(random_picture(16, 16), style_scale=scale)
 
 
+def test_a_style_that_is_shrunk_to_nothing_keeps_a_pixel(model):
+    picture = random_picture(16, 24)
+    mean = picture.mean(dim=(2, 3), keepdim=True)
+    shrunk, pixel = (model.compute_style_stats(x, style_scale=scale) for x, scale in ((picture, 0.01), (mean, 1)))
+    torch.testing.assert_close(shrunk.mean, pixel.mean, rtol=0, atol=0.1)
+
+
 def test_a_style_of_other_channels_than_its_space_has_is_damaged(model):
     style, picture = tiny_model().compute_style_stats(random_picture(16, 16)), random_picture(16, 16)
     narrow = {part: {"relu4_1": getattr(style, part)["relu4_1"][:, 1:]} for part in ("mean", "std")}
@@ -442,6 +449,12 @@ def test_a_mask_that_is_no_tensor_is_refused(model):
 def test_a_decoder_for_another_encoder_is_refused(widths):
     with pytest.raises(ValueError, match="widths"):
         StyleTransfer(Encoder(TINY_WIDTHS), Decoder(widths), "s")
+
+
+def test_an_encoder_that_goes_on_after_relu4_1_serves_the_same_decoder():
+    decoder, picture = Decoder(TINY_WIDTHS), random_picture(24, 24)
+    result = StyleTransfer(Encoder((*TINY_WIDTHS, 32)), decoder, "s")(picture, random_picture(24, 24, seed=1))
+    assert result.shape == picture.shape
 
 
 def test_a_decoder_with_its_style_inside_takes_no_other_however_weakly():

@@ -132,6 +132,7 @@ GOOD = {"mean.relu4_1": torch.zeros(4), "std.relu4_1": torch.ones(4)}
         (GOOD, STYLE | {"kind": "decoder"}, "is of the kind 'decoder', not a style"),
         (GOOD, {}, "not a style"),
         (GOOD | {"std.relu4_1": torch.ones(5)}, STYLE, "differs in channels"),
+        ({"mean.relu4_1": torch.zeros(4)}, STYLE, "differs in channels"),
         (GOOD | {"mean.relu4_1": torch.zeros(2, 2)}, STYLE, "expected .C."),
         (GOOD | {"mean.relu9_9": torch.zeros(4)}, STYLE, "no tensor 'mean.relu9_9'"),
         ({"mean.relu1_1": torch.zeros(4), "std.relu1_1": torch.ones(4)}, STYLE, "lacks the statistics of relu4_1"),
@@ -166,6 +167,11 @@ def test_what_is_no_sound_style_is_refused(tmp_path, tensors, metadata, message)
     save_file({key: x.clone() for key, x in tensors.items()}, path, metadata)
     with pytest.raises(StyleFileError, match=message):
         read_style(path)
+
+
+def test_a_style_without_a_name_has_that_of_its_file(tmp_path):
+    save_file(GOOD, tmp_path / "waves.safetensors", STYLE)
+    assert read_style(tmp_path / "waves.safetensors")[0].name == "waves"
 
 
 def test_cut_files_and_missing_ones_are_refused(saved):

@@ -122,17 +122,27 @@ def test_one_style_serves_any_number_of_contents_and_several_serve_as_many():
 
 
 def test_flat_pictures_that_are_alike_merge_to_a_flat_one():
-    merged = merge([measured(torch.full((1, 3, 4, 4), 0.5)) for _ in range(3)])
-    torch.testing.assert_close(merged.std["relu4_1"], torch.full((1, 3, 1, 1), EPS**0.5))
+    flat = measured(torch.full((1, 3, 4, 4), 0.5))
+    from_a_file = replace(flat, std={"relu4_1": torch.zeros(1, 3, 1, 1)})
+    for style in (flat, from_a_file):
+        merged = merge([style] * 3)
+        torch.testing.assert_close(merged.std["relu4_1"], torch.full((1, 3, 1, 1), EPS**0.5))
+
+
+def test_flat_pictures_mix_by_transport_to_a_flat_one():
+    flat = StyleStats.measure({"relu4_1": torch.full((1, 3, 4, 4), 0.5)}, "s", detail=("covariance",))
+    mixed = mix_by_transport([flat, flat])
+    torch.testing.assert_close(mixed.std["relu4_1"], torch.full((1, 3, 1, 1), EPS**0.5))
 
 
 def test_pictures_go_on_only_where_there_is_one_for_each_style():
-    def pictured(height: int, count: int = 1) -> StyleStats:
-        return replace(measured(torch.rand(count, 3, 4, 4)), image=torch.rand(count, 3, height, 8))
+    def pictured(height: int, width: int, count: int = 1) -> StyleStats:
+        return replace(measured(torch.rand(count, 3, 4, 4)), image=torch.rand(count, 3, height, width))
 
-    one, other, higher, batch = pictured(8), pictured(8), pictured(9), pictured(8, 2)
+    one, other, batch = pictured(8, 8), pictured(8, 8), pictured(8, 8, 2)
     assert torch.equal(StyleStats.stack([one, other]).image, torch.cat([one.image, other.image]))
-    assert StyleStats.stack([one, higher]).image is None
+    for larger in (pictured(9, 8), pictured(8, 9)):
+        assert StyleStats.stack([one, larger]).image is None
     assert StyleStats.stack([one, replace(other, image=None)]).image is None
     assert merge([one]).image is one.image and mix([one]).image is one.image
     assert merge([batch]).image is None
@@ -143,6 +153,8 @@ def test_pictures_go_on_only_where_there_is_one_for_each_style():
 def test_statistics_of_parts_of_different_shapes_are_those_of_the_whole(masked):
     features = 3 + torch.randn(2, 4, 12, 10) * torch.rand(2, 4, 1, 10)
     weight = torch.rand(2, 1, 12, 10) * torch.tensor([1.0, 0.1]).view(2, 1, 1, 1) if masked else None
+    if masked:
+        weight[..., :3, :8] = 0  # the first part, which tells nothing
     running, joint = RunningStats(2), RunningStats(2)
     for rows in (slice(0, 3), slice(3, 12)):
         for columns in (slice(0, 8), slice(8, 10)):
