@@ -15,7 +15,7 @@ def test_a_grid_has_a_row_for_each_style_and_model_and_a_column_for_each_alpha(c
     inputs = {"content": image(40, 80), "alphas": "0, 0.5,1", "cell": 64, "model_1": tiny, "style_1": image(seed=1)}
     (small,) = comfy.call("AdaINStyleGrid", **inputs)
     (large,) = comfy.call("AdaINStyleGrid", model_3=other, style_7=image(64, 64, seed=2), **inputs)
-    assert small.shape[2] >= 4 * 64 and small.shape[1] < 3 * 64
+    assert 4 * 64 <= small.shape[2] < 5 * 64 and small.shape[1] < 3 * 64  # a single model is not named
     assert large.shape[1] > 4 * 64
     assert torch.equal(small, comfy.call("AdaINStyleGrid", model_2=None, style_2=None, **inputs)[0])
 

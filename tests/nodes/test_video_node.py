@@ -72,6 +72,8 @@ def test_one_style_turns_into_the_other(comfy, tiny):
     both = video(comfy, tiny, frames, style=first, style_end=last, **options)
     torch.testing.assert_close(both[:1], video(comfy, tiny, frames, style=first, **options)[:1], atol=1e-5, rtol=0)
     torch.testing.assert_close(both[-1:], video(comfy, tiny, frames, style=last, **options)[-1:], atol=1e-5, rtol=0)
+    single = video(comfy, tiny, frames[:1], style=first, style_end=last, **options)
+    torch.testing.assert_close(single, both[:1], atol=1e-5, rtol=0)
 
 
 def test_transparency_and_colors_are_kept(comfy, tiny):

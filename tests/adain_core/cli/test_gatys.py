@@ -9,9 +9,13 @@ import pytest
 from PIL import Image
 
 from adain_core.cli import main
+from adain_core.cli.gatys import describe
+from adain_core.gatys import Losses, Result, Settings
 from adain_core.images.files import read_picture
+from adain_core.images.pictures import scale_short_side
+from adain_core.pipeline.transfer import StyleTransfer
 from tests.adain_core.cli.conftest import size_of
-from tests.helpers import ROOT
+from tests.helpers import ROOT, random_picture
 
 
 def test_gatys_makes_a_picture_of_the_size_and_says_how_it_went(photo, painting, tmp_path, capsys):
@@ -30,6 +34,21 @@ def test_gatys_starts_from_the_content_or_from_adain(photo, painting, tmp_path, 
     assert main(["gatys", str(photo), str(painting), "-o", str(out), *options]) == 0
     same = (read_picture(out).rgb - read_picture(photo).rgb).abs().max() < 1 / 128
     assert same == (init == "content")
+
+
+def test_gatys_starts_from_the_result_of_adain_with_its_weights(photo, painting, tmp_path):
+    options = ["--size", "40", "--iterations", "1", "--init", "adain", "--weights", "3,1", "--device", "cpu"]
+    assert main(["gatys", str(photo), str(painting), str(photo), "-o", str(tmp_path / "r.png"), *options]) == 0
+    content, styles = read_picture(photo).rgb, [read_picture(path).rgb for path in (painting, photo)]
+    model = StyleTransfer.from_pretrained(device="cpu", dtype="float32")
+    expected = model(content, [scale_short_side(style, 40) for style in styles], weights=[3, 1])
+    assert (read_picture(tmp_path / "r.png").rgb - expected).abs().max() < 1 / 255
+
+
+def test_what_is_said_of_an_optimization_is_its_first_loss_and_its_lowest():
+    losses = [Losses(loss, 0.0, 0.0) for loss in (5.0, 2.0, 3.0)]
+    told = describe(Result(random_picture(8, 8), losses, Settings()))
+    assert told.startswith("3 evaluations, loss 5 to 2; style at relu1_1, ")
 
 
 def test_gatys_takes_several_styles_a_mask_and_keeps_transparency(painting, tmp_path):
@@ -73,7 +92,7 @@ def test_ctrl_c_ends_with_one_sentence_and_code_130(photo, painting, tmp_path):
 
 def test_a_texture_has_the_size_that_was_asked_for(photo, tmp_path):
     out = tmp_path / "texture.png"
-    assert main(["texture", str(photo), "-o", str(out), "--size", "48x36", "--iterations", "2", "--device", "cpu"]) == 0
+    assert main(["texture", str(photo), "-o", str(out), "--size", "48X36", "--iterations", "2", "--device", "cpu"]) == 0
     assert size_of(out) == (48, 36)
 
 

@@ -1,13 +1,18 @@
 import re
+from pathlib import Path
 
+import pytest
 import torch
 from PIL import Image
 
 from adain_core.cli import main
+from adain_core.images.files import read_picture
+from adain_core.images.sheets import cell_of, contact_sheet
 from adain_core.models.spaces import space_of
 from adain_core.models.weights import Weights, save_weights
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import Encoder
+from adain_core.pipeline.transfer import StyleTransfer
 from adain_core.styles.stats import StyleStats
 from tests.adain_core.cli.conftest import size_of
 from tests.helpers import ROOT, TINY_WIDTHS
@@ -29,6 +34,30 @@ def test_a_sheet_of_alphas_has_a_column_for_each(photo, painting, tmp_path):
         assert main([*map(str, [*command, "-o", out, "--alphas", alphas])]) == 0
         widths.append(size_of(out)[0])
     assert widths[2] - widths[1] == widths[1] - widths[0] > 90
+
+
+@pytest.mark.parametrize("contents", [1, 2])
+def test_a_sheet_shows_what_the_model_makes_in_its_order_with_its_labels(photo, painting, tmp_path, contents):
+    paths, styles, out = [photo, painting][:contents], [painting, photo], tmp_path / "sheet.png"
+    command = ["grid", "--content", *paths, "--style", *styles, "-o", out, "--size", 32, "--cell", 64]
+    command += ["--device", "cpu", "--dtype", "float32", *(["--alphas", "0.3,1"] if contents == 1 else [])]
+    assert main([*map(str, command)]) == 0
+    model = StyleTransfer.from_pretrained(device="cpu", dtype="float32")
+    looks = [read_picture(path).rgb for path in styles]
+
+    def made(path: Path, look: torch.Tensor, alpha: float = 1.0) -> torch.Tensor:
+        return cell_of(model(read_picture(path).rgb, look, size=32, alpha=alpha), 64)
+
+    shown = [cell_of(look, 64) for look in looks]
+    if contents == 1:
+        rows = [
+            [cell, *(made(photo, look, alpha) for alpha in (0.3, 1))] for cell, look in zip(shown, looks, strict=True)
+        ]
+        labels = ["painting", "photo"], ["style", "alpha 0.3", "alpha 1"]
+    else:
+        rows = [shown, *([made(path, look) for look in looks] for path in paths)]
+        labels = ["", "photo", "painting"], ["painting", "photo"]
+    torch.testing.assert_close(read_picture(out).rgb, contact_sheet(rows, *labels, 64), rtol=0, atol=1.5 / 255)
 
 
 def test_a_sheet_has_two_sides(photo, painting, tmp_path, capsys):
@@ -78,6 +107,8 @@ def test_an_encoder_alone_measures_a_style_as_with_its_decoder(painting, tmp_pat
 
 
 def test_a_picture_too_small_to_measure_is_named(photo, tmp_path, run_here):
+    Image.new("RGB", (40, 16)).save(tmp_path / "smallest.png")
+    assert run_here("measure", *3 * [tmp_path / "smallest.png"]).returncode == 0
     Image.new("RGB", (40, 15)).save(tmp_path / "small.png")
     for order in ((tmp_path / "small.png", photo, photo), (photo, photo, tmp_path / "small.png")):
         done = run_here("measure", *order)

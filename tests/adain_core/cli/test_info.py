@@ -30,6 +30,9 @@ def test_info_lists_embedded_models_ones_own_and_presets(tmp_path, monkeypatch, 
     out = capsys.readouterr().out
     for name in (*embedded_models(), "mine", "broken", *PRESETS):
         assert re.search(rf"^{name}: ", out, re.MULTILINE), name
+    networks = Encoder(TINY_WIDTHS), decoder
+    size = f"{sum(p.numel() for network in networks for p in network.parameters()) / 1e6:.2f} M parameters, 0.1 MiB"
+    assert f"  widths   8, 12, 16, 24; plain with its one style inside (for alpha 0)\n  size     {size}\n" in out
     assert out.count("with its one style inside") == 2  # mine and study-norm-batch
     assert "hf://timm/vgg19.tv_in1k/model.safetensors@" in out
 

@@ -135,3 +135,15 @@ def test_an_option_of_gatys(run, photo, painting, mask, tmp_path, options, argum
         return gatys.stylize(encoder, content, parts, settings, init).picture
 
     assert_uses(read_picture(tmp_path / "out.png").rgb, picture, arguments)
+
+
+def test_an_option_of_texture(run, painting, tmp_path):
+    run("texture", painting, "-o", tmp_path / "out.png", "--size 40x32 --iterations 5 --style-size 24 --seed 3")
+    encoder, _ = load_encoder()
+
+    def texture(style_size: int | None = None, seed: int = 0) -> Tensor:
+        styles = [gatys.Style(scale_short_side(read_picture(painting).rgb, style_size))]
+        settings = replace(gatys.PRESETS["gatys"], iterations=5, seed=seed)
+        return gatys.synthesize_texture(encoder, styles, (32, 40), settings).picture
+
+    assert_uses(read_picture(tmp_path / "out.png").rgb, texture, {"style_size": 24, "seed": 3})

@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from adain_core.cli.video import at_frames, masks_of
-from adain_core.films.reading import frame_times
+from adain_core.cli import parse
+from adain_core.cli.video import at_frames, masks_of, stylizer
+from adain_core.films.reading import frame_times, read_frames
 from adain_core.films.smoothing import StyleTimeline
 from adain_core.styles.stats import StyleStats
 from tests.helpers import ROOT
@@ -139,6 +140,15 @@ def test_too_few_masks_are_named_before_the_work(run_here, film, painting, tmp_p
         done = run_here("video", film, painting, "-o", tmp_path / "out.mp4", *given)
         assert done.returncode == 2 and f"{masks} has 4 masks, but {film} has 10 frames" in done.stderr
         assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_process_that_begins_amid_a_film_takes_the_masks_from_there(film, painting, tmp_path):
+    arguments = ["video", film, painting, "-o", tmp_path / "out.mp4", "--mask", save_masks(tmp_path / "masks", 10)]
+    args = parse([*map(str, arguments), "--smoothing", "0", "--device", "cpu", "--dtype", "float32"])
+    frames = list(read_frames(film))
+    whole = list(stylizer(args)(iter(frames)))
+    part = list(stylizer(args, frame_times(film)[5])(iter(frames[5:7])))
+    torch.testing.assert_close(torch.cat(part), torch.cat(whole[5:7]))
 
 
 def test_an_animated_picture_is_a_film(run_here, painting, tmp_path):
