@@ -53,19 +53,33 @@ def test_layers_may_depend_on_the_number_and_on_the_picture(model: StyleTransfer
 
 
 def test_one_content_in_several_styles_is_encoded_once(model: StyleTransfer, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded, encode = [], model.encode
+    encoded, encode, shares = [], model.encode, []
 
     def counted(image: Tensor, *args: object, **options: object) -> Features:
-        encoded.append(len(image))
-        return encode(image, *args, **options)
+        before = len(shares)
+        features = encode(image, *args, **options)
+        encoded.append((len(image), len(shares) > before))
+        return features
 
     monkeypatch.setattr(model, "encode", counted)
     content, layer = random_picture(40, 48), style_of(model, 5, 6, 7)
-    (result,) = run(model, [content], [layer])
-    assert encoded == [1] and result.shape == (3, 3, 40, 48)
+    (result,) = run(model, [content], [layer], progress=shares.append)
+    assert encoded == [(1, True)] and result.shape == (3, 3, 40, 48)
     for i in range(3):
         alone = model(content, layer.style.part(slice(i, i + 1)))
         torch.testing.assert_close(result[i : i + 1], alone, atol=1e-5, rtol=0)
+
+
+def test_one_content_in_several_styles_in_low_memory_is_measured_small(
+    model: StyleTransfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adain_core.pipeline.thumbnails._THUMBNAIL_SIDE", 16)
+    content, layer = random_picture(40, 48), style_of(model, 5, 6)
+    (result,) = run(model, [content], [layer], Options(low_memory=True))
+    for i in range(2):
+        alone = model(content, layer.style.part(slice(i, i + 1)), low_memory=True)
+        torch.testing.assert_close(result[i : i + 1], alone, atol=1e-5, rtol=0)
+    assert not torch.allclose(result[:1], model(content, layer.style.part(slice(0, 1))), atol=1e-3)
 
 
 @pytest.mark.parametrize("options", [Options(), Options(size=32, work_size=16, keep_colors="luminance")])

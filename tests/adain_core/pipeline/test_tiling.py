@@ -99,15 +99,16 @@ def test_other_tile_sizes_are_refused(tile):
 
 
 def test_without_memory_the_tiles_become_smaller(caplog):
-    sizes = []
+    done = []
 
     def work(tile: Tile) -> None:
         if tile.cells > 100:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory")
-        sizes.append(tile.cells)
+        done.append(tile)
 
     for_each_tile([Tile(slice(0, 2), slice(0, 20), slice(0, 20))], work)
-    assert sum(sizes) == 800 and max(sizes) <= 100
+    sizes, pictures = [tile.cells for tile in done], [tile.pictures.start for tile in done]
+    assert sum(sizes) == 800 and max(sizes) <= 100 and pictures == sorted(pictures)
     assert "Memory is short" in caplog.text
 
 
@@ -141,6 +142,9 @@ def test_tiles_use_a_quarter_of_the_free_memory_and_at_most_1_5_gb(available, ex
 def test_a_batch_is_parted_before_its_pictures_are():
     sides = slice(0, 20), slice(0, 30)
     assert Tile(slice(4, 6), *sides).halves() == [Tile(slice(4, 5), *sides), Tile(slice(5, 6), *sides)]
+    one, rows, columns = slice(0, 1), slice(0, 4), slice(6, 36)
+    assert Tile(one, rows, columns).halves() == [Tile(one, rows, part) for part in (slice(6, 21), slice(21, 36))]
+    assert Tile(one, columns, rows).halves() == [Tile(one, part, rows) for part in (slice(6, 21), slice(21, 36))]
 
 
 def test_automatic_tiles_with_their_halo_fill_the_memory():
@@ -149,6 +153,12 @@ def test_automatic_tiles_with_their_halo_fill_the_memory():
     tiles = plan_tiles(images, "auto", bytes_per_pixel=10, memory=10 * 64 * 900)
     assert tiles[0].grow(tiling.DECODER_HALO, (100, 100)).cells == 26 * 26  # none beyond the picture's edges
     assert tiles[6].grow(tiling.DECODER_HALO, (100, 100)).cells == 900
+
+
+def test_a_picture_that_fits_exactly_is_one_tile_and_sides_are_rounded_up_to_cells():
+    picture = torch.zeros(1, 3, 80, 160)
+    assert len(plan_tiles(picture, "auto", bytes_per_pixel=10, memory=10 * 64 * 200)) == 1
+    assert plan_tiles(picture, 50, bytes_per_pixel=10, memory=0)[0].cells == 7 * 7
 
 
 def test_other_errors_and_hopeless_ones_pass_through():
