@@ -42,8 +42,17 @@ class Stage(BaseModel):
 
 
 def read_lineage() -> dict[str, list[Stage]]:
-    """The stages of every model."""
-    return TypeAdapter(dict[str, list[Stage]]).validate_python(tomllib.loads(LINEAGE.read_text(encoding="utf-8")))
+    """The stages of every model. One with "recipes" stands for a fit of each."""
+    written = tomllib.loads(LINEAGE.read_text(encoding="utf-8"))
+    stages = {
+        name: [
+            {**stage, "recipe": recipe} if recipe else stage
+            for stage in model
+            for recipe in stage.pop("recipes", [None])
+        ]
+        for name, model in written.items()
+    }
+    return TypeAdapter(dict[str, list[Stage]]).validate_python(stages)
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
