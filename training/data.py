@@ -61,9 +61,10 @@ def by_content(paths: list[Path]) -> dict[Path, str]:
 
 
 def leave_signals_to_the_trainer(_: int) -> None:
-    """For a worker that decodes images, which does not end before the trainer does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """For a worker that decodes images. Terminals and batch systems signal every process, and the trainer needs its
+    workers until it has saved and leaves."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def default_workers() -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,14 +23,17 @@ from training.trainer import Trainer
 Arguments = Callable[..., list[str]]
 
 
-def leave_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Send Ctrl-C to this process during a step."""
+def leave_at(monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals = signal.SIGINT) -> None:
+    """Send a signal to the workers and to this process during a step."""
     original = Trainer.step
 
     def step_and_interrupt(self: Trainer, *batch: object) -> None:
         original(self, *batch)
         if self.done == step:
-            signal.raise_signal(signal.SIGINT)
+            for worker in multiprocessing.active_children():
+                os.kill(worker.pid or 0, number)
+            time.sleep(0.2)
+            signal.raise_signal(number)
 
     monkeypatch.setattr(Trainer, "step", step_and_interrupt)
 
@@ -98,6 +103,15 @@ def test_ctrl_c_saves_and_leaves(
     assert main(fit_arguments(tmp_path / "whole" / "run", *changes)) == 0
     weights, expected = (torch.load(path / "checkpoint.pt")["stylizer"] for path in (run, tmp_path / "whole" / "run"))
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
+
+
+@posix
+def test_a_batch_system_that_ends_every_process_gets_a_checkpoint(
+    tmp_path: Path, fit_arguments: Arguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_at(monkeypatch, 2, signal.SIGTERM)
+    assert main(fit_arguments(tmp_path, "steps=1000", "workers=1")) == INTERRUPTED
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 2
 
 
 def test_a_deadline_saves_and_leaves(tmp_path: Path, fit_arguments: Arguments) -> None:
