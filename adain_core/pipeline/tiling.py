@@ -205,7 +205,7 @@ class TiledEncoder:
     ) -> dict[str, Tensor]:
         """The feature maps [b, C, h, w] of a tile, equal to that part of the whole picture's."""
         outer = tile.grow(halo, grid_of(images.shape[-2:]))
-        pixels = cut_tile(images, outer).to(self.device, torch.float32)
+        pixels = cut_tile(images, outer).to(self.device)
         maps = self.encoder(pixels.contiguous(memory_format=torch.channels_last), taps)
         return {tap: x[tile.within(outer, STRIDES[tap])] for tap, x in maps.items()}
 

@@ -74,8 +74,10 @@ def test_one_content_in_several_styles_in_low_memory_is_measured_small(
     model: StyleTransfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("adain_core.pipeline.thumbnails._THUMBNAIL_SIDE", 16)
-    content, layer = random_picture(40, 48), style_of(model, 5, 6)
-    (result,) = run(model, [content], [layer], Options(low_memory=True))
+    content, layer, shown = random_picture(40, 48), style_of(model, 5, 6), []
+    before = content.clone()
+    (result,) = run(model, [content], [layer], Options(low_memory=True), preview=lambda now: shown.append(now.clone()))
+    assert torch.equal(content, before) and torch.equal(shown[-1], result)
     for i in range(2):
         alone = model(content, layer.style.part(slice(i, i + 1)), low_memory=True)
         torch.testing.assert_close(result[i : i + 1], alone, atol=1e-5, rtol=0)

@@ -161,6 +161,16 @@ def test_a_picture_that_fits_exactly_is_one_tile_and_sides_are_rounded_up_to_cel
     assert plan_tiles(picture, 50, bytes_per_pixel=10, memory=0)[0].cells == 7 * 7
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_wide_maps_are_stretched_as_narrow_ones_whatever_their_number_format(dtype):
+    line = torch.rand(1, 1, 600, 1).to(dtype)
+    expected = F.interpolate(line.float(), size=(900, 1), mode="bilinear")
+    found = tiling._stretch(line[:, :, 300:], 2, slice(500, 900), 600 / 900, 600, 300)
+    torch.testing.assert_close(
+        found.float(), expected[:, :, 500:], rtol=0, atol=0.01 if dtype == torch.bfloat16 else 1e-4
+    )
+
+
 def test_other_errors_and_hopeless_ones_pass_through():
     def broken(tile: Tile) -> None:
         raise RuntimeError("sizes do not match")

@@ -147,8 +147,9 @@ def test_tiles_with_the_statistics_of_the_whole_are_parts_of_the_whole(name, con
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_features_keep_their_precision(name, content, style):
-    for alpha in (0.5, 1.0):
-        blend, half = Blend(measured(style), alpha, transform=TRANSFORMS[name]), content.bfloat16()
+    half = content.bfloat16()
+    for alpha, mask in ((0.5, None), (1.0, None), (1.0, torch.rand(1, 1, 12, 10).to(content.device))):
+        blend = Blend(measured(style), alpha, mask, TRANSFORMS[name])
         assert blend.apply(half, half, TAP).dtype == torch.bfloat16
 
 
