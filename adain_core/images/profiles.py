@@ -54,7 +54,6 @@ def _converted(image: Image.Image) -> Image.Image:
     result = transform.apply(colors)
     if image.has_transparency_data:
         result.putalpha(image.convert("RGBA").getchannel("A"))
-    result.info.pop("transparency", None)
     return result
 
 

@@ -45,7 +45,7 @@ def edge_correlation(a: Tensor, b: Tensor) -> Tensor:
 
 def _tiles(picture: Tensor) -> Tensor:
     chroma = picture.float() - picture.float().mean(dim=1, keepdim=True)
-    return F.avg_pool2d(chroma, [min(_TILE, side) for side in chroma.shape[-2:]], _TILE, ceil_mode=True).flatten(1)
+    return F.avg_pool2d(chroma, _TILE, ceil_mode=True).flatten(1)
 
 
 def _edges(picture: Tensor) -> Tensor:

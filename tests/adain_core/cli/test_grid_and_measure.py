@@ -66,6 +66,14 @@ def test_a_sheet_has_two_sides(photo, painting, tmp_path, capsys):
     assert "two sides" in capsys.readouterr().err
 
 
+def test_a_sheet_that_the_memory_cannot_hold_is_refused(photo, painting, tmp_path, run_here, monkeypatch):
+    monkeypatch.setattr("adain_core.runtime.memory.available_memory", lambda device: 2**20)
+    for contents, alphas in (([photo], "0,0.5,1"), ([photo] * 3, "1")):
+        command = ["grid", "--content", *contents, "--style", painting, "--alphas", alphas]
+        refused = run_here(*command, "-o", tmp_path / "sheet.png")
+        assert refused.returncode == 2 and "A contact sheet of 1 x 4 pictures" in refused.stderr
+
+
 def test_stylizing_brings_the_style_nearer(tmp_path, capsys):
     examples = ROOT / "workflows" / "examples"
     photo, painting = str(examples / "photo_coffee.jpg"), str(examples / "style_woodcut.jpg")

@@ -290,6 +290,17 @@ def test_progress_rises_to_the_end(film, tmp_path):
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
 
 
+def test_sound_alone_is_no_film(tmp_path):
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        audio = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 44100, 0
+        for last in (frame, None):
+            container.mux(audio.encode(last))
+    with pytest.raises(FilmError, match="has no pictures, only sound"):
+        duration_of(tmp_path / "sound.mp4")
+
+
 def test_what_is_no_film_is_refused(tmp_path):
     (tmp_path / "text.mp4").write_text("not a film")
     with pytest.raises(FilmError, match="cannot be read as a film"):

@@ -358,6 +358,8 @@ def test_the_estimate_of_memory_counts_two_copies_of_the_weights_and_two_picture
     weights = 4 * sum(parameter.numel() for parameter in lite.parameters())
     fixed, fixed_of_none = (estimate_memory(encoder, (0, 0), Settings()) for encoder in (lite, Encoder((1, 1, 1, 1))))
     assert fixed - fixed_of_none == pytest.approx(2 * weights, rel=0.01)
+    plain, tutorial = (_style_memory(lite, (96, 128), PRESETS[name]) for name in ("gatys", "tutorial"))
+    assert plain < tutorial  # which keeps maps before their ReLUs besides
     few, many = (estimate_memory(lite, (96, 128), Settings(history=history)) for history in (10, 20))
     assert many - few == 10 * 2 * 4 * 3 * 96 * 128
 
@@ -394,6 +396,8 @@ def test_pictures_and_styles_that_do_not_fit_are_refused(encoder, content, style
         stylize(encoder, content.expand(2, -1, -1, -1), [style])
     with pytest.raises(ValueError, match="no style"):
         stylize(encoder, content, [])
+    with pytest.raises(ValueError, match=r"The size \(0, 40\) is empty"):
+        synthesize_texture(encoder, [style], (0, 40))
     with pytest.raises(ValueError, match="not all 0"):
         stylize(encoder, content, [replace(style, weight=0)])
     for mask, message in (

@@ -107,6 +107,13 @@ def test_a_profile_is_applied_in_full_precision(tmp_path):
         assert np.abs(result[0, :, 0, place].numpy() - srgb_of_p3(tensor[0, :, 0, place].numpy())).max() < 2e-4
 
 
+def test_colors_that_srgb_does_not_have_become_its_nearest(tmp_path):
+    green = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1).expand(-1, -1, 4, 4)
+    write_picture(Picture(green, origin=Origin(16)), tmp_path / "a.png")
+    add_profile(tmp_path / "a.png", rgb_profile())
+    assert torch.equal(read_picture(tmp_path / "a.png").rgb, green)
+
+
 @pytest.mark.parametrize("tone", [function(0, -2), function(4, -3, 1, 0, 1, 0, 0, 0)])
 def test_a_profile_whose_curves_have_no_end_is_passed_over(tmp_path, caplog, tone):
     tensor = torch.zeros(1, 3, 4, 4)

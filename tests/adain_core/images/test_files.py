@@ -19,7 +19,7 @@ from adain_core.images.files import (
     write_picture,
 )
 from adain_core.images.pictures import Origin, Picture
-from tests.color_profiles import curve, gray_profile, rgb_profile, table_profile
+from tests.color_profiles import curve, fixed, gray_profile, rgb_profile, table_profile
 from tests.helpers import random_picture, write_jpeg_with_damaged_tags
 
 
@@ -290,6 +290,24 @@ def test_gray_has_the_tone_of_the_profile(tmp_path, mode):
     light = 26 / 255
     assert (picture.rgb - (1.055 * light ** (1 / 2.4) - 0.055)).abs().max() < 1 / 255
     assert picture.opacity is None if mode != "LA" else (picture.opacity * 255 == 99).all()
+
+
+def test_gray_is_exact_down_to_the_shadows(tmp_path):
+    levels = np.arange(256, dtype=np.uint8)[None]
+    picture = write(tmp_path / "a.png", Image.fromarray(levels), icc_profile=gray_profile(curve()))
+    light = levels / 255
+    expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert np.abs(picture.rgb[0].numpy() - expected).max() < 0.51 / 255
+
+
+def test_white_is_white_whatever_the_white_point_of_the_profile(tmp_path):
+    def white_point(*color: float) -> bytes:
+        return b"XYZ \0\0\0\0" + fixed(*color)
+
+    # Of a screen's profile nobody reads it.
+    profile = rgb_profile().replace(b"mntr", b"scnr")
+    profile = profile.replace(white_point(0.9642, 1.0, 0.8249), white_point(0.9505, 1.0, 1.0890))
+    assert (write(tmp_path / "a.png", Image.new("RGB", (4, 4), "white"), icc_profile=profile).rgb == 1).all()
 
 
 def test_inks_have_the_colors_of_the_profile(tmp_path):

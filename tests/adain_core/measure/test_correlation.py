@@ -56,7 +56,9 @@ def test_brightness_does_not_change_the_chroma() -> None:
 def test_a_gray_picture_has_no_chroma_and_a_flat_one_no_edges() -> None:
     picture = random_picture(64, 64, seed=4)
     gray = picture.mean(dim=1, keepdim=True).expand_as(picture)
+    nearly = gray + 1e-7 * torch.rand_like(gray)  # as rounding leaves it
     assert chroma_correlation(picture, gray).isnan().all()
+    assert chroma_correlation(picture, nearly).isnan().all() and chroma_correlation(nearly, picture).isnan().all()
     assert edge_correlation(picture, torch.full_like(picture, 0.3)).isnan().all()
 
 
