@@ -97,7 +97,11 @@ def test_alphas_that_are_none_are_named(comfy, tiny, alphas):
 
 def test_the_content_measures_as_like_itself_and_the_style_as_without_style_loss(comfy, tiny):
     content, style = image(48, 64), image(48, 64, seed=1)
-    report, _, style_loss, ssim = comfy.call("AdaINMeasure", model=tiny, result=content, content=content, style=style)
+    report, content_loss, style_loss, ssim = comfy.call(
+        "AdaINMeasure", model=tiny, result=content, content=content, style=style
+    )
+    for name, value in (("content loss ", content_loss), ("style loss   ", style_loss), ("SSIM         ", ssim)):
+        assert f"{name} {value:.4f}" in report
     assert ssim == pytest.approx(1, abs=1e-5) and style_loss > 0.01
     assert "tiny.safetensors" in report and "relu3_1" in report
     _, _, style_loss, ssim = comfy.call("AdaINMeasure", model=tiny, result=style, content=content, style=style)

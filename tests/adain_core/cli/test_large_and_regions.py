@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from adain_core.cli.options import read_style
 from adain_core.images.pictures import Picture, to_pil
 from adain_core.models.weights import EMBEDDED_STYLES
+from adain_core.styles.stats import StyleStats
 from tests.helpers import ROOT, random_picture
 
 
@@ -75,6 +80,15 @@ def test_styles_that_come_with_the_package_are_listed_by_group_and_used_by_name(
         assert done.returncode == 0, done.stderr
     missing = run_here("stylize", photo, "no/such.safetensors", "-o", tmp_path / "out.png", "--overwrite")
     assert missing.returncode == 2 and "There is no style file no/such.safetensors" in missing.stderr
+
+
+def test_a_style_of_ones_own_goes_before_one_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    args = argparse.Namespace(style_size=None, style_mask=None, style_scale=1)
+    assert read_style(Path("flow.safetensors"), args).space.startswith("lite-")
+    own = StyleStats({"relu4_1": torch.zeros(1, 4, 1, 1)}, {"relu4_1": torch.ones(1, 4, 1, 1)}, "own")
+    own.save(tmp_path / "flow.safetensors")
+    assert read_style(Path("flow.safetensors"), args) == own
 
 
 @pytest.mark.parametrize(("transform", "detail"), [("wct", "covariance"), ("efdm", "quantiles")])

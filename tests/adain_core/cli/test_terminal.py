@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from adain_core import cli
 from adain_core.cli import stylize
+from adain_core.cli.options import progress_bar
 from adain_core.images.files import write_picture
 from tests.helpers import ROOT, posix
 
@@ -84,3 +88,23 @@ def test_names_cannot_steer_the_terminal(run_here, photo, tmp_path):
     assert "\\x1b[2J\\nadain: all is well\\r\\u202e.png" in refused.stderr
     wrong = run_here("stylize", photo, photo, "-o", "x.png", "--si\x1bze", "3")
     assert "\\x1b" in wrong.stderr and "\x1b" not in wrong.stderr
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_progress_bar_shows_the_share_that_is_done(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", screen := Screen())
+    with progress_bar("work") as progress:
+        for share in (0.25, 0.5):
+            time.sleep(0.15)  # more often it is not drawn
+            progress(share)
+    assert "work:  25%" in screen.getvalue() and "work:  50%" in screen.getvalue()
+
+
+def test_what_is_told_on_the_way_is_shown(run_here, caplog):
+    caplog.set_level(logging.WARNING, "adain_core")
+    run_here("styles")
+    assert logging.getLogger("adain_core.models.transfers").isEnabledFor(logging.INFO)

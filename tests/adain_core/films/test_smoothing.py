@@ -56,6 +56,7 @@ def test_statistics_start_anew_at_a_cut():
     smooth(stats(0.0))
     assert smooth(stats(0.4)).mean["relu4_1"][0, 0].item() == pytest.approx(0.04)
     assert smooth(stats(2.0)).mean["relu4_1"][0, 0].item() == 2.0
+    assert smooth(stats(2.5)).mean["relu4_1"][0, 0].item() == pytest.approx(2.05)  # no more than that is none
 
 
 def test_a_slow_change_is_no_cut_however_far_what_is_smoothed_lags_behind():

@@ -14,7 +14,8 @@ from torch import nn
 
 from adain_core.cli import main
 from adain_core.models.convert import find_networks
-from adain_core.models.weights import load_model, load_weights
+from adain_core.models.weights import Weights, load_model, load_weights, save_weights
+from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import STYLE_TAPS
 from tests.helpers import TINY_WIDTHS as WIDTHS
 from tests.helpers import random_picture, sequential_vgg, tiny_model
@@ -301,6 +302,16 @@ def test_a_decoder_is_said_to_belong_to_a_space(convert, space):
     assert load_weights(path).space == space
 
 
+def test_a_file_of_this_package_keeps_its_space_beside_an_encoder_of_another(tmp_path):
+    weights = Weights("someone-0123abcd", decoder=Decoder(WIDTHS))
+    save_weights(weights, tmp_path / "own.safetensors")
+    torch.save(sequential_vgg(), tmp_path / "vgg.pth.tar")
+    sources = [str(tmp_path / name) for name in ("vgg.pth.tar", "own.safetensors")]
+    assert main(["convert", *sources, "-o", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["own.safetensors", "vgg.safetensors"]
+    assert load_weights(tmp_path / "out" / "own.safetensors").space == weights.space
+
+
 @pytest.mark.parametrize("space", ["lite", "vgg19-normalised-relu5_1", "lite-88DE5F9A", "lite-88de5f9a0", ""])
 def test_a_name_that_is_no_space_is_refused(tmp_path, capsys, space):
     with pytest.raises(SystemExit, match="2"):
@@ -333,6 +344,11 @@ def test_a_safetensors_file_of_another_layout_needs_no_conversion(tmp_path):
     assert [network.layout.name for network in find_networks(load_file(tmp_path / "d.safetensors"))] == [
         "pytorch-AdaIN's decoder"
     ]
+
+
+def test_an_encoder_with_another_color_map_is_not_taken_for_vgg19():
+    assert len(find_networks(sequential_vgg())) == 1
+    assert find_networks(sequential_vgg() | {"0.weight": torch.rand(3, 1, 1, 1)}) == []
 
 
 def test_vgg16_is_not_taken_for_vgg19():

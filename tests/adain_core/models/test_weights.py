@@ -46,6 +46,12 @@ def test_a_model_reads_back_as_it_was_written(tmp_path, encoder, kind):
         torch.testing.assert_close(weights.encoder.state_dict()[key], value.half().float())
 
 
+def test_a_model_whose_encoder_goes_on_after_relu4_1_reads_back(tmp_path):
+    save_weights(Weights("s", Encoder((*TINY_WIDTHS, 32)), decoder()), tmp_path / "m.safetensors")
+    weights = load_weights(tmp_path / "m.safetensors")
+    assert (weights.encoder.widths, weights.decoder.widths) == ((*TINY_WIDTHS, 32), TINY_WIDTHS)
+
+
 def test_networks_come_ready_for_use(tmp_path, encoder):
     save_weights(Weights("s", encoder, decoder()), tmp_path / "m.safetensors")
     weights = load_weights(tmp_path / "m.safetensors")
@@ -96,7 +102,8 @@ def test_a_decoder_brings_the_encoder_of_its_space(tmp_path, encoder):
     save_weights(Weights(space, encoder), tmp_path / "encoder.safetensors")
     save_weights(Weights(space, decoder=decoder()), tmp_path / "decoder.safetensors")
     for model in (tmp_path / "decoder.safetensors", tmp_path):
-        assert load_model(model).encoder.widths == TINY_WIDTHS
+        loaded = load_model(model)
+        assert loaded.encoder.widths == TINY_WIDTHS and loaded.path == tmp_path / "decoder.safetensors"
 
 
 def test_a_decoder_for_other_widths_is_refused_with_both(tmp_path, encoder):
