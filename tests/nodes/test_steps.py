@@ -246,6 +246,8 @@ def test_mix_styles_is_the_weighted_mean_and_passes_over_what_is_not_connected(c
     (mixed,) = comfy.call("AdaINMixStyles", style_8=styles[2], weight_8=2.5, **inputs)
     for tap, mean in mix(styles, [1, 0.5, 2.5]).mean.items():
         torch.testing.assert_close(mixed.mean[tap], mean)
+    unset = comfy.nodes["AdaINMixStyles"].execute(method="linear", style_1=styles[0], style_2=styles[1], weight_1=3.0)
+    torch.testing.assert_close(unset.args[0].mean, mix(styles[:2], [3, 1]).mean)
     huge = {"weight_1": 1e308, "weight_2": 1e308}
     (mixed,) = comfy.call("AdaINMixStyles", **inputs | huge)
     torch.testing.assert_close(mixed.mean, mix(styles[:2]).mean)

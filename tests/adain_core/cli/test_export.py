@@ -108,13 +108,18 @@ def test_another_model_is_not_what_was_exported(exported):
     model, folder = exported
     files = [(folder / name).read_bytes() for name in (STYLE_FILE, PAINT_FILE)]
     compare(model, *files)
+    bias = model.decoder.conv1_1.bias.clone()
     with torch.no_grad():
         model.decoder.conv1_1.bias.add_(2 * TOLERANCE)
     try:
         with pytest.raises(ExportError, match="nothing was written"):
             compare(model, *files)
+        with torch.no_grad():
+            model.decoder.conv1_1.bias.fill_(torch.nan)
+        with pytest.raises(ExportError, match="by up to nan of 255"):
+            compare(model, *files)
     finally:
-        model.decoder.conv1_1.bias.sub_(2 * TOLERANCE)
+        model.decoder.conv1_1.bias.copy_(bias)
 
 
 def test_half_precision_halves_the_files(tmp_path):

@@ -299,7 +299,7 @@ def test_a_step_that_is_not_finite_leaves_the_best_picture(encoder, content, sty
         def __call__(self, picture: Tensor) -> dict[str, Tensor]:
             calls.append(1)
             parts = super().__call__(picture)
-            return parts | ({"style": parts["style"] * math.nan} if len(calls) > 4 and len(calls) % 2 else {})
+            return parts | ({"style": parts["style"] * math.nan} if len(calls) > 4 and len(calls) % 3 == 0 else {})
 
     monkeypatch.setattr("adain_core.gatys.optimization.Objective", Failing)
     for optimizer in ("lbfgs", "adam"):
@@ -307,7 +307,8 @@ def test_a_step_that_is_not_finite_leaves_the_best_picture(encoder, content, sty
         result = stylize(encoder, content, [style], replace(QUICK, optimizer=optimizer))
         assert len(calls) == 30
         assert result.picture.isfinite().all()
-        assert min(losses.total for losses in result.losses) < 0.5 * result.losses[0].total
+        totals = [losses.total for losses in result.losses]
+        assert min(totals) < 0.5 * totals[0] and len(set(totals[-5:])) > 1  # it goes on
 
 
 def test_too_large_requests_are_refused_with_the_number_before_anything_is_allocated(encoder, style):

@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from adain_core.cli import main
+from adain_core.cli.convert import verify
 from adain_core.models.convert import find_networks
 from adain_core.models.weights import Weights, load_model, load_weights, save_weights
 from adain_core.networks.decoder import Decoder
-from adain_core.networks.encoder import STYLE_TAPS
+from adain_core.networks.encoder import STYLE_TAPS, Encoder
 from tests.helpers import TINY_WIDTHS as WIDTHS
 from tests.helpers import random_picture, sequential_vgg, tiny_model
 
@@ -310,6 +311,13 @@ def test_a_file_of_this_package_keeps_its_space_beside_an_encoder_of_another(tmp
     assert main(["convert", *sources, "-o", str(tmp_path / "out")]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["own.safetensors", "vgg.safetensors"]
     assert load_weights(tmp_path / "out" / "own.safetensors").space == weights.space
+
+
+def test_of_an_encoder_the_mean_of_its_features_is_said():
+    encoder = Encoder(WIDTHS).requires_grad_(False)
+    encoder.conv4_1.weight.zero_()
+    encoder.conv4_1.bias.fill_(2.5)
+    assert verify(Weights("s", encoder), None) == "relu4_1 of a test picture has a mean of 2.5"
 
 
 @pytest.mark.parametrize("space", ["lite", "vgg19-normalised-relu5_1", "lite-88DE5F9A", "lite-88de5f9a0", ""])

@@ -178,7 +178,10 @@ def test_a_broken_connection_is_resumed_where_it_broke(served, model, monkeypatc
     assert len(model) <= served.served < len(model) + 1000
 
 
-def test_a_wrong_hash_is_refused_and_the_file_removed(served, tmp_path):
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_wrong_hash_is_refused_and_the_file_removed(served, monkeypatch, tmp_path, announced):
+    if not announced:
+        hostile(served, monkeypatch, headers={"X-Linked-Etag": '"no hash"'})
     file = replace(HubFile.parse(ADDRESS), sha256="0" * 64)
     with pytest.raises(HubError, match="SHA-256"):
         download(file)
