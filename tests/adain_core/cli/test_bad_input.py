@@ -259,3 +259,16 @@ def test_a_result_longer_than_its_format_holds_is_refused_before_the_work(refuse
     Image.new("RGB", (100, 1)).save(tmp_path / "long.png")
     message = refused("--size", 200, content=tmp_path / "long.png", out=tmp_path / "out.webp")
     assert "20000 x 200 pixels" in message and "at most 16383" in message
+
+
+@pytest.mark.parametrize("command", ["gatys", "stylize"])
+def test_a_result_larger_than_its_format_holds_is_refused_before_the_work(
+    run_here, painting, tmp_path, monkeypatch, command
+):
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the work began")
+
+    monkeypatch.setattr(f"adain_core.cli.{command}.stylize", never)
+    Image.new("RGB", (16384, 32)).save(tmp_path / "wide.png")
+    done = run_here(command, tmp_path / "wide.png", painting, "-o", tmp_path / "out.webp", "--size", 32)
+    assert done.returncode == 2 and "16384" in done.stderr
