@@ -69,7 +69,7 @@ def row_strips(features: Tensor) -> tuple[Tensor, ...]:
     """A map [B, C, H, W] in strips of rows that stay in a CPU's cache; in one elsewhere and in graphs for any size."""
     if torch.compiler.is_compiling() or features.device.type != "cpu":
         return (features,)
-    return features.split(max(1, _STRIP * features.shape[2] // max(1, features.numel())), dim=2)
+    return features.split(max(1, _STRIP * features.shape[2] // features.numel()), dim=2)
 
 
 class _Moments(torch.autograd.Function):
