@@ -125,6 +125,7 @@ def test_members_that_only_pytorch_finds_are_not_read(tmp_path):
     assert torch.equal(read_checkpoint(tmp_path / "x.pth")["x"], torch.zeros(7))
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_lists_of_tensors_in_one_are_refused(tmp_path):
     torch.save({"x": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])}, tmp_path / "x.pth")
     assert "'x' is a list of tensors" in refusal(tmp_path / "x.pth")
