@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from itertools import product
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 # Display P3 under D50: red, green, blue.
 P3 = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
@@ -56,3 +61,23 @@ def table_profile(space: bytes, inks: int) -> bytes:
     straight = bytes(range(256))
     content = b"mft1\0\0\0\0" + bytes((inks, 3, 2, 0)) + fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
     return profile(space, b"Lab ", {b"A2B0": content + straight * inks + nodes + straight * 3})
+
+
+P3_TO_SRGB = np.array([[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]])
+
+
+def srgb_of_p3(color: tuple[float, float, float]) -> np.ndarray:
+    """By the matrix between linear Display P3 and linear sRGB, both with white D65."""
+    x = np.array(color)
+    light = P3_TO_SRGB @ np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clip(0) ** (1 / 2.4) - 0.055).clip(0, 1)
+
+
+def add_profile(path: Path, profile: bytes) -> None:
+    """Put a profile into a PNG behind its header."""
+    chunk = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(chunk, "PNG", icc_profile=profile)
+    data = chunk.getvalue()
+    start, end = data.index(b"iCCP") - 4, data.index(b"IDAT") - 4
+    png = path.read_bytes()
+    path.write_bytes(png[:33] + data[start:end] + png[33:])

@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
+from adain_core.images.files import read_picture
+from adain_core.images.pictures import Picture
 from adain_core.models.convert import find_networks
 from adain_core.models.spaces import digest
 from adain_core.networks.decoder import Decoder
@@ -62,6 +65,12 @@ def random_picture(height: int, width: int, seed: int = 0, batch: int = 1) -> Te
     coarse = torch.rand(batch, 3, 6, 6, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
     return (0.9 * smooth + 0.1 * torch.rand(batch, 3, height, width, generator=generator)).clamp(0, 1)
+
+
+def through_a_file(path: Path, image: Image.Image, **options: Any) -> Picture:
+    """An image as it is read back, after it was saved with Pillow's options."""
+    image.save(path, **options)
+    return read_picture(path)
 
 
 def write_jpeg_with_damaged_tags(path: Path) -> None:

@@ -12,8 +12,7 @@ from PIL import Image, TiffImagePlugin
 
 from adain_core.images.files import open_image, read_picture, write_picture
 from adain_core.images.pictures import Origin, Picture
-from tests.adain_core.images.test_files import add_profile, srgb_of_p3
-from tests.color_profiles import curve, function, gray_profile, rgb_profile, table_profile
+from tests.color_profiles import add_profile, curve, function, gray_profile, rgb_profile, srgb_of_p3, table_profile
 
 av = pytest.importorskip("av")
 

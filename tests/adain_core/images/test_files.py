@@ -19,13 +19,8 @@ from adain_core.images.files import (
     write_picture,
 )
 from adain_core.images.pictures import Origin, Picture
-from tests.color_profiles import curve, fixed, gray_profile, rgb_profile, table_profile
-from tests.helpers import random_picture, write_jpeg_with_damaged_tags
-
-
-def write(path, image, **options):
-    image.save(path, **options)
-    return read_picture(path)
+from tests.color_profiles import rgb_profile, table_profile
+from tests.helpers import random_picture, through_a_file, write_jpeg_with_damaged_tags
 
 
 @pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
@@ -40,7 +35,7 @@ def test_exif_orientation_is_applied(tmp_path):
     image = Image.new("RGB", (8, 4), "red")
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert write(tmp_path / "a.jpg", image, exif=exif).rgb.shape == (1, 3, 8, 4)
+    assert through_a_file(tmp_path / "a.jpg", image, exif=exif).rgb.shape == (1, 3, 8, 4)
 
 
 def test_damaged_tags_are_refused_as_damage(tmp_path):
@@ -50,7 +45,7 @@ def test_damaged_tags_are_refused_as_damage(tmp_path):
 
 
 def test_a_palette_image_has_its_colors(tmp_path):
-    picture = write(tmp_path / "a.png", Image.new("RGB", (4, 4), (255, 0, 51)).convert("P"))
+    picture = through_a_file(tmp_path / "a.png", Image.new("RGB", (4, 4), (255, 0, 51)).convert("P"))
     torch.testing.assert_close(picture.rgb[0, :, 0, 0], torch.tensor([1.0, 0.0, 0.2]))
     assert picture.opacity is None
 
@@ -59,23 +54,23 @@ def test_a_palette_image_with_transparency_has_opacity(tmp_path):
     image = Image.new("P", (4, 4), 0)
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putpixel((1, 2), 1)
-    picture = write(tmp_path / "a.png", image, transparency=1)
+    picture = through_a_file(tmp_path / "a.png", image, transparency=1)
     assert picture.opacity[0, 0, 2, 1] == 0 and picture.opacity.sum() == 15
 
 
 def test_grayscale_has_three_equal_channels(tmp_path):
-    picture = write(tmp_path / "a.png", Image.new("L", (4, 4), 102))
+    picture = through_a_file(tmp_path / "a.png", Image.new("L", (4, 4), 102))
     assert (picture.rgb == 0.4).all() and picture.rgb.shape == (1, 3, 4, 4)
 
 
 def test_16_bit_grayscale_keeps_its_scale(tmp_path):
     pixels = np.full((4, 4), 0xC000, dtype=np.uint16)
-    picture = write(tmp_path / "a.png", Image.fromarray(pixels))
+    picture = through_a_file(tmp_path / "a.png", Image.fromarray(pixels))
     torch.testing.assert_close(picture.rgb, torch.full((1, 3, 4, 4), 0xC000 / 0xFFFF))
 
 
 def test_cmyk_is_converted(tmp_path):
-    assert write(tmp_path / "a.jpg", Image.new("CMYK", (4, 4), (0, 0, 0, 0))).rgb.min() > 0.99
+    assert through_a_file(tmp_path / "a.jpg", Image.new("CMYK", (4, 4), (0, 0, 0, 0))).rgb.min() > 0.99
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
@@ -247,115 +242,6 @@ def test_the_photograph_of_a_jpeg_with_pictures_made_of_it_is_read(tmp_path):
     assert picture.rgb.shape == (1, 3, 8, 16) and picture.rgb[0, 0].min() > 0.95
 
 
-P3_TO_SRGB = np.array([[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]])
-
-
-def srgb_of_p3(color: tuple[float, float, float]) -> np.ndarray:
-    """By the matrix between linear Display P3 and linear sRGB, both with white D65."""
-    x = np.array(color)
-    light = P3_TO_SRGB @ np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clip(0) ** (1 / 2.4) - 0.055).clip(0, 1)
-
-
-@pytest.mark.parametrize("suffix", [".avif", ".jpg", ".png", ".tif", ".webp"])
-@pytest.mark.parametrize("color", [(200, 100, 50), (30, 160, 90), (10, 20, 120)])
-def test_colors_are_those_of_the_profile(tmp_path, suffix, color):
-    options = {"lossless": True} if suffix == ".webp" else {"quality": 100}
-    image = Image.new("RGB", (16, 16), color)
-    path = tmp_path / f"a{suffix}"
-    picture = write(path, image, icc_profile=rgb_profile(), **options)
-    expected = srgb_of_p3([channel / 255 for channel in color])
-    assert np.abs(picture.rgb[0, :, 8, 8].numpy() - expected).max() < 4 / 255
-    assert np.abs(np.array(open_image(path).getpixel((8, 8))) / 255 - expected).max() < 4 / 255
-
-
-def test_opacity_survives_a_profile(tmp_path):
-    image = Image.new("RGBA", (4, 4), (200, 100, 50, 77))
-    picture = write(tmp_path / "a.png", image, icc_profile=rgb_profile())
-    assert (picture.opacity * 255 == 77).all()
-    assert np.abs(picture.rgb[0, :, 0, 0].numpy() - srgb_of_p3((200 / 255, 100 / 255, 50 / 255))).max() < 1.5 / 255
-
-
-def test_a_palette_has_the_colors_of_the_profile(tmp_path):
-    image = Image.new("P", (4, 4), 1)
-    image.putpalette([0, 0, 0, 200, 100, 50])
-    picture = write(tmp_path / "a.png", image, icc_profile=rgb_profile())
-    assert np.abs(picture.rgb[0, :, 0, 0].numpy() - srgb_of_p3((200 / 255, 100 / 255, 50 / 255))).max() < 1.5 / 255
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
-def test_gray_has_the_tone_of_the_profile(tmp_path, mode):
-    level = 26 * 257 if mode == "I;16" else (26, 99) if mode == "LA" else 26
-    picture = write(tmp_path / "a.png", Image.new(mode, (4, 4), level), icc_profile=gray_profile(curve()))
-    light = 26 / 255
-    assert (picture.rgb - (1.055 * light ** (1 / 2.4) - 0.055)).abs().max() < 1 / 255
-    assert picture.opacity is None if mode != "LA" else (picture.opacity * 255 == 99).all()
-
-
-def test_gray_is_exact_down_to_the_shadows(tmp_path):
-    levels = np.arange(256, dtype=np.uint8)[None]
-    picture = write(tmp_path / "a.png", Image.fromarray(levels), icc_profile=gray_profile(curve()))
-    light = levels / 255
-    expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    assert np.abs(picture.rgb[0].numpy() - expected).max() < 0.51 / 255
-
-
-def test_white_is_white_whatever_the_white_point_of_the_profile(tmp_path):
-    def white_point(*color: float) -> bytes:
-        return b"XYZ \0\0\0\0" + fixed(*color)
-
-    # Of a screen's profile nobody reads it.
-    profile = rgb_profile().replace(b"mntr", b"scnr")
-    profile = profile.replace(white_point(0.9642, 1.0, 0.8249), white_point(0.9505, 1.0, 1.0890))
-    assert (write(tmp_path / "a.png", Image.new("RGB", (4, 4), "white"), icc_profile=profile).rgb == 1).all()
-
-
-def test_inks_have_the_colors_of_the_profile(tmp_path):
-    paper, cyan = (
-        write(tmp_path / "a.tif", Image.new("CMYK", (4, 4), inks), icc_profile=table_profile(b"CMYK", 4))
-        for inks in ((0, 0, 0, 0), (255, 0, 0, 0))
-    )
-    assert paper.rgb.min() > 0.99
-    # CIELAB (75, -28, 0); without the profile it would be pure cyan.
-    torch.testing.assert_close(cyan.rgb[0, :, 0, 0], torch.tensor([0.4746, 0.7803, 0.7176]), atol=0.005, rtol=0)
-
-
-@pytest.mark.parametrize(
-    "profile", [b"nonsense", rgb_profile()[:200], gray_profile(curve()), table_profile(b"CMYK", 4)]
-)
-@pytest.mark.parametrize("deep", [False, True])
-def test_a_profile_that_does_not_fit_is_passed_over_with_a_warning(tmp_path, caplog, profile, deep):
-    origin = Origin(16 if deep else 8)
-    write_picture(Picture(random_picture(8, 8), origin=origin), tmp_path / "plain.png")
-    plain = read_picture(tmp_path / "plain.png")
-    add_profile(tmp_path / "plain.png", profile)
-    with caplog.at_level("WARNING"):
-        assert torch.equal(read_picture(tmp_path / "plain.png").rgb, plain.rgb)
-    assert "its colors are read as sRGB" in caplog.text
-
-
-def add_profile(path, profile: bytes) -> None:
-    """Put a profile into a PNG behind its header."""
-    chunk = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(chunk, "PNG", icc_profile=profile)
-    data = chunk.getvalue()
-    start, end = data.index(b"iCCP") - 4, data.index(b"IDAT") - 4
-    png = path.read_bytes()
-    path.write_bytes(png[:33] + data[start:end] + png[33:])
-
-
-@pytest.mark.parametrize("suffix", [".avif", ".bmp", ".jpg", ".png", ".tif", ".webp"])
-def test_results_have_no_profile_and_the_same_bytes_each_time(tmp_path, suffix):
-    path = tmp_path / f"a{suffix}"
-    picture = write(tmp_path / "content.png", Image.new("RGB", (16, 16), "teal"), icc_profile=rgb_profile(), dpi=(9, 9))
-    write_picture(picture, path)
-    with Image.open(path) as result:
-        assert "icc_profile" not in result.info
-    first = path.read_bytes()
-    write_picture(picture, path)
-    assert path.read_bytes() == first
-
-
 def tagged() -> Image.Exif:
     """What a camera writes into a photograph."""
     exif = Image.Exif()
@@ -403,13 +289,13 @@ def test_a_resolution_in_tags_is_one_in_inches(tmp_path, unit, dpi):
     exif = Image.Exif()
     exif[ExifTags.Base.XResolution] = exif[ExifTags.Base.YResolution] = 100.0
     exif[ExifTags.Base.ResolutionUnit] = unit
-    assert write(tmp_path / "a.webp", Image.new("RGB", (4, 4)), exif=exif).origin.dpi == dpi
+    assert through_a_file(tmp_path / "a.webp", Image.new("RGB", (4, 4)), exif=exif).origin.dpi == dpi
 
 
 def test_texts_without_end_are_dropped(tmp_path):
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = 60_000 * "x"
-    picture = write(tmp_path / "a.jpg", Image.new("RGB", (4, 4)), exif=exif)
+    picture = through_a_file(tmp_path / "a.jpg", Image.new("RGB", (4, 4)), exif=exif)
     assert b"xxx" not in picture.origin.exif
 
 

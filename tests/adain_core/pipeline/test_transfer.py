@@ -9,12 +9,9 @@ from PIL import Image
 
 from adain_core.images.files import read_picture
 from adain_core.images.pictures import Picture, scale_short_side
-from adain_core.models.weights import Weights, save_weights
 from adain_core.networks.decoder import Decoder
 from adain_core.networks.encoder import Encoder
-from adain_core.pipeline.analyzer import StyleAnalyzer
 from adain_core.pipeline.transfer import StyleTransfer
-from adain_core.styles.distribution import covariance
 from adain_core.styles.stats import StyleStats, mix
 from tests.helpers import TINY_WIDTHS, random_picture, tiny_model
 
@@ -250,78 +247,6 @@ def test_each_picture_of_a_batch_is_measured_under_its_own_mask(model):
     alone = [model.compute_style_stats(pictures[i : i + 1], masks[i : i + 1], **options) for i in range(2)]
     for part in ("mean", "std", "covariance", "quantiles"):
         torch.testing.assert_close(getattr(together, part), getattr(StyleStats.stack(alone), part))
-
-
-def test_a_style_skip_needs_a_style_picture():
-    model = tiny_model("add-style")
-    styles = [model.compute_style_stats(random_picture(16, 16, seed=s)) for s in (1, 2)]
-    with pytest.raises(ValueError, match="needs the style's picture"):
-        model(random_picture(16, 16), mix(styles))
-
-
-def test_adain_on_skips_needs_the_shallow_statistics_when_it_decodes():
-    model, plain, picture = tiny_model("concat-content-adain"), tiny_model("plain"), random_picture(16, 16)
-    whole = model.compute_style_stats(picture)
-    deep = replace(whole, mean={"relu4_1": whole.mean["relu4_1"]}, std={"relu4_1": whole.std["relu4_1"]})
-    features = model.blend(model.encode(picture), deep)
-    with pytest.raises(ValueError, match="lacks relu1_1, relu2_1, relu3_1"):
-        model.decode(features)
-    plain.decode(features)
-
-
-def test_transport_on_skips_needs_the_covariance_at_its_tap_alone():
-    model, picture = tiny_model("concat-content-transport"), random_picture(16, 16)
-    plain = StyleAnalyzer(model.encoder, "tiny")
-    own, other, detailed = (
-        model.compute_style_stats(picture),
-        plain.compute_style_stats(picture),
-        plain.compute_style_stats(picture, detail=("covariance",)),
-    )
-    assert own.covariance.keys() == {"relu1_1"} and not other.covariance
-    with pytest.raises(ValueError, match=r"lacks its covariance at relu1_1.*'concat-content-transport' needs"):
-        model(picture, other)
-    model(picture, other, transform="instance-norm")
-    torch.testing.assert_close(model(picture, own), model(picture, detailed))
-
-
-@pytest.mark.parametrize("skips", ["concat-content-adain", "concat-content-transport"])
-def test_a_style_without_covariances_at_shallow_taps_is_taken_all_the_same(skips):
-    """As style files from before have it."""
-    model, picture = tiny_model(skips), random_picture(48, 40)
-    whole = model.compute_style_stats(random_picture(32, 32, seed=1), detail=("covariance",))
-    kept = {tap: x for tap, x in whole.covariance.items() if tap in ("relu4_1", *model.skips.transported)}
-    results = [model(picture, style, transform="gaussian-ot") for style in (whole, replace(whole, covariance=kept))]
-    assert (results[0] - results[1]).abs().mean() > 1e-4
-
-
-@pytest.mark.parametrize("transform", ["wct", "gaussian-ot"])
-@pytest.mark.parametrize("skips", ["concat-content-adain", "concat-content-transport"])
-def test_a_content_as_its_own_style_is_rebuilt(skips, transform):
-    model, picture = tiny_model(skips), random_picture(48, 40)
-    rebuilt = model(picture, picture, alpha=0.0)
-    torch.testing.assert_close(model(picture, picture, transform=transform), rebuilt, rtol=0, atol=1e-3)
-
-
-def test_the_file_of_a_decoder_with_transport_tells_what_is_to_be_measured_of_a_style(tmp_path):
-    model, picture = tiny_model("concat-content-transport"), random_picture(24, 24)
-    save_weights(Weights("tiny", model.encoder, model.decoder), tmp_path / "tiny.safetensors", torch.float32)
-    for kind in (StyleAnalyzer, StyleTransfer):
-        found = kind.from_pretrained(tmp_path / "tiny.safetensors", device="cpu", dtype="float32")
-        assert str(found.skips) == "concat-content-transport"
-        assert found.compute_style_stats(picture) == model.compute_style_stats(picture)
-
-
-def test_transport_at_the_first_tap_gives_its_map_the_styles_covariance():
-    model, content, style = (
-        tiny_model("add-content-transport"),
-        random_picture(48, 40),
-        random_picture(32, 32, seed=1),
-    )
-    seen = []
-    model.decoder.register_forward_hook(lambda _, inputs, output: seen.append(inputs[1]["relu1_1"][0]))
-    stats = model.compute_style_stats(style)
-    model(content, stats)
-    torch.testing.assert_close(covariance(seen[0]), stats.covariance["relu1_1"], rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtypes", [("float32", "bfloat16"), ("bfloat16", "float32")])
