@@ -36,7 +36,7 @@ class Stage(BaseModel):
 
     do: Literal["fit", "distill", "resize", "chroma", "average"]
     start: str = ""
-    recipe: str = "paper"
+    recipe: str = ""
     options: dict[str, Any] = {}
     note: str = ""
 
@@ -46,9 +46,7 @@ def read_lineage() -> dict[str, list[Stage]]:
     written = tomllib.loads(LINEAGE.read_text(encoding="utf-8"))
     stages = {
         name: [
-            {**stage, "recipe": recipe} if recipe else stage
-            for stage in model
-            for recipe in stage.pop("recipes", [None])
+            {**stage, "recipe": recipe} for stage in model for recipe in stage.pop("recipes", [stage.get("recipe", "")])
         ]
         for name, model in written.items()
     }
@@ -136,7 +134,8 @@ def remake(args: argparse.Namespace) -> int:
         if is_finished(result):
             continue
         note = f" ({stage.note})" if stage.note else ""
-        print(f"{count} of {len(stages)}: {name}, stage {number}, {stage.do} {stage.recipe}{note}", file=sys.stderr)
+        what = f"{stage.do} {stage.recipe}".strip()
+        print(f"{count} of {len(stages)}: {name}, stage {number}, {what}{note}", file=sys.stderr)
         arguments = arguments_of(args, lineage, name, number)
         if stage.do == "fit":
             arguments += ["--minutes", str(max(0.0, deadline - time.monotonic()) / 60)]
